@@ -16,7 +16,15 @@ export function parseAs<const S extends v.GenericSchema>(schema: S, value: unkno
   const result = v.safeParse(schema, value, { abortPipeEarly: true });
   if (result.success) return result.output;
   const issue = result.issues[0];
-  throw new ProtocolError(what, v.getDotPath(issue) ?? '', issue.message);
+  throw new ProtocolError(what, v.getDotPath(issue) ?? '', problem(issue));
+}
+
+/** What is wrong, without quoting what was sent: it goes to logs, may be a secret, and may be a megabyte long. */
+function problem(issue: v.BaseIssue<unknown>): string {
+  const received = issue.message.indexOf(' but received ');
+  if (received < 0) return issue.message;
+  const kind = issue.input === undefined ? 'nothing' : issue.input === null ? 'null' : `a ${typeof issue.input}`;
+  return `${issue.message.slice(0, received)} but received ${kind}`;
 }
 
 /** Parses JSON text of unknown origin, at most `maxBytes` long, against a schema. */

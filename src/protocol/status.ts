@@ -42,3 +42,15 @@ export type PublicKeyJwk = v.InferOutput<typeof publicKeySchema>;
  * the camera went away.
  */
 export const WILL_EXPIRY_SECONDS = 315_360_000;
+
+/**
+ * Since when the camera has been in this state, ms since 1970; undefined when the broker leaves no trace of it.
+ * @param expirySeconds the `messageExpiryInterval` the status arrived with (MQTT 5), undefined where it had none
+ * @param now ms since 1970
+ */
+export function stateSince(status: Status, expirySeconds: number | undefined, now: number): number | undefined {
+  if (status.since !== undefined) return status.since;
+  if (status.state !== 'offline' || expirySeconds === undefined || expirySeconds > WILL_EXPIRY_SECONDS)
+    return undefined;
+  return now - (WILL_EXPIRY_SECONDS - expirySeconds) * 1000;
+}

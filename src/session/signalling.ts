@@ -1,0 +1,336 @@
+import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { Envelope, Opened } from '#identity/envelope.ts';
+import { Backoff } from '#lib/backoff.ts';
+import { AppError, errorText } from '#lib/error.ts';
+import type { Logger } from '#lib/logger.ts';
+import { MAX_MESSAGE, type ToCamera, type ToViewer, toCameraSchema } from '#protocol/message.ts';
+import { ProtocolError, parseAs } from '#protocol/parse.ts';
+import { type PublicKeyJwk, type Status, WILL_EXPIRY_SECONDS } from '#protocol/status.ts';
+import { cameraInbox, isThumbprint, statusTopic, viewerInbox } from '#protocol/topics.ts';
+import type { Uid } from '#protocol/uid.ts';
+import { Complaints } from './complaints.ts';
+
+export interface SignallingOptions {
+  readonly uid: Uid;
+  /** The broker: `mqtt://`, `mqtts://`, `ws://…/mqtt` or `wss://…/mqtt`. */
+  readonly url: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly envelope: Envelope;
+  readonly firmware: string;
+  /** What people call this camera, at most 64 characters. */
+  readonly name: string;
+  readonly key: PublicKeyJwk;
+  readonly log: Logger;
+  /** A well-formed message; `from` is the viewer's thumbprint. Duplicates are possible (QoS 1). */
+  onMessage(from: string, message: ToCamera): void;
+  /** True once viewers can reach the camera, false when they no longer can. */
+  onState?(connected: boolean): void;
+  /** 4 is MQTT 3.1.1. `auto` (the default) tries 5 and keeps to 4 once the broker has refused 5. */
+  readonly mqttVersion?: 'auto' | 4 | 5;
+}
+
+/** A camera that vanishes without a word is noticed by the broker after one and a half times this. */
+const KEEPALIVE_SECONDS = 20;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** How long a goodbye may hold up the camera's shutdown. */
+const GOODBYE_MS = 1_000;
+/** A message for a viewer that nobody fetched in this time is worthless (MQTT 5 brokers then drop it). */
+const MESSAGE_EXPIRY_SECONDS = 30;
+const REPAIR_EVERY_MS = 1_000;
+/** A connection that lasted this long was a good one: the next loss is a new one, not the same trouble again. */
+const SETTLED_MS = 5_000;
+/** Messages waiting to be opened; more than this at once come from no honest viewer. */
+const MAX_WAITING = 128;
+/** CONNACK codes for "I do not speak this version": MQTT 3.1.1 table 3.1, MQTT 5.0 section 3.2.2.2. */
+const VERSION_REFUSED = new Set([1, 132]);
+const SESSION_TAKEN_OVER = 142;
+
+/**
+ * The camera's place at the broker: presence, and the mailbox viewers write to.
+ *
+ * The client id is made of the UID, so there is one connection per camera: a second one (after a change of link,
+ * before the broker has noticed that the first is dead) takes the first one's place. The broker then publishes the
+ * first one's last will, *after* the new connection has said `online`: the camera therefore reads its own status
+ * and repairs it.
+ *
+ * Nothing is queued, here or at the broker (clean session): a call is answered while the viewer waits, or never.
+ */
+export class Signalling {
+  private readonly options: SignallingOptions;
+  private readonly log: Logger;
+  private readonly complaints: Complaints;
+  private readonly backoff = new Backoff({ firstMs: 500, maxMs: 30_000 });
+  private version: 4 | 5;
+  private running = false;
+  private online = false;
+  private client: MqttClient | undefined;
+  private retry: NodeJS.Timeout | undefined;
+  private repair: NodeJS.Timeout | undefined;
+  private repairedAt = Number.NEGATIVE_INFINITY;
+  private onlineAt = 0;
+  private troubled = false;
+  /** The status as last published on this connection, to tell it from what others write there. */
+  private published = '';
+  private opening: Promise<void> = Promise.resolve();
+  private waiting = 0;
+
+  constructor(options: SignallingOptions) {
+    this.options = options;
+    this.log = options.log;
+    this.complaints = new Complaints({ log: options.log });
+    this.version = options.mqttVersion === 4 ? 4 : 5;
+  }
+
+  /** Connects, and keeps connecting. Throws an AppError when the URL cannot be one of a broker. */
+  start(): void {
+    if (this.running) return;
+    this.running = true;
+    this.connect();
+  }
+
+  /** Whether viewers can reach the camera: the mailbox is open and the status says `online`. */
+  get connected(): boolean {
+    return this.online;
+  }
+
+  /** Seals and delivers to the broker. Rejects with an AppError when there is no connection or it breaks meanwhile. */
+  async send(to: string, message: ToViewer): Promise<void> {
+    const payload = await this.options.envelope.seal(message, to);
+    const client = this.client;
+    if (!client || !this.online) {
+      throw new AppError('signalling.offline', 'not sent: there is no connection to the server', { retry: true });
+    }
+    try {
+      await client.publishAsync(viewerInbox(to), Buffer.from(payload), {
+        qos: 1,
+        properties: { messageExpiryInterval: MESSAGE_EXPIRY_SECONDS },
+      });
+    } catch (error) {
+      const text = `not sent: the connection to the server broke (${errorText(error)})`;
+      throw new AppError('signalling.offline', text, { retry: true, cause: error });
+    }
+  }
+
+  /** Says a retained goodbye and disconnects, within a second. `backBy`: when it expects to be back, ms since 1970. */
+  async leave(options: { reason: string; backBy?: number }): Promise<void> {
+    if (!this.running) return;
+    this.running = false;
+    clearTimeout(this.retry);
+    const client = this.client;
+    const wasOnline = this.online;
+    this.forget();
+    if (!client) return;
+    const closed = new Promise<void>((resolve) => client.once('close', resolve));
+    // Whatever holds the goodbye up, the stream goes; the broker then publishes the will instead.
+    const limit = setTimeout(() => client.stream.destroy(), GOODBYE_MS);
+    if (wasOnline) {
+      await this.publishStatus(client, { state: 'leaving', since: Date.now(), ...options }).catch(() => {});
+      client.end();
+    } else {
+      client.end(true);
+    }
+    await closed;
+    clearTimeout(limit);
+  }
+
+  /** The goodbye of a camera that is switched off. */
+  stop(): Promise<void> {
+    return this.leave({ reason: 'stopping' });
+  }
+
+  private connect(): void {
+    const client = this.open();
+    this.client = client;
+    this.published = '';
+    let cause: unknown;
+    client.on('connect', () => void this.greet(client));
+    client.on('message', (topic, payload, packet) => {
+      if (this.client === client) this.receive(topic, payload, packet);
+    });
+    client.on('disconnect', (packet) => {
+      cause = disconnectReason(packet.reasonCode);
+    });
+    client.on('error', (error) => {
+      cause ??= error;
+      client.end(true);
+    });
+    client.on('close', () => this.lost(client, cause));
+  }
+
+  private open(): MqttClient {
+    const { uid, url, username, password } = this.options;
+    const will: Status = { state: 'offline', ...this.selfDescription() };
+    const options: IClientOptions = {
+      protocolVersion: this.version,
+      clientId: `cam-${uid}`,
+      clean: true,
+      username,
+      password,
+      keepalive: KEEPALIVE_SECONDS,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      // One client is one connection: trying again, and with which version, is decided here.
+      reconnectPeriod: 0,
+      queueQoSZero: false,
+      will: {
+        topic: statusTopic(uid),
+        payload: Buffer.from(JSON.stringify(will)),
+        qos: 1,
+        retain: true,
+        ...(this.version === 5 && { properties: { messageExpiryInterval: WILL_EXPIRY_SECONDS } }),
+      },
+      // The broker keeps from us what we would drop anyway, before it costs a metered link anything.
+      ...(this.version === 5 && { properties: { maximumPacketSize: MAX_MESSAGE + 1024 } }),
+    };
+    try {
+      return connect(url, options);
+    } catch (error) {
+      this.running = false;
+      const text = `the server address "${url}" cannot be used: ${errorText(error)}. Expected mqtt://host[:port], mqtts://, ws://host[:port]/mqtt or wss://`;
+      throw new AppError('signalling.bad-url', text, { cause: error });
+    }
+  }
+
+  /** Opens the mailbox first, then says `online`: whoever reads that can call at once. */
+  private async greet(client: MqttClient): Promise<void> {
+    const limit = setTimeout(() => client.stream.destroy(), CONNECT_TIMEOUT_MS);
+    try {
+      await client.subscribeAsync([cameraInbox(this.options.uid), statusTopic(this.options.uid)], { qos: 1 });
+      await this.publishStatus(client, { state: 'online', since: Date.now(), ...this.selfDescription() });
+    } catch (error) {
+      if (this.client === client) client.emit('error', error instanceof Error ? error : new Error(String(error)));
+      return;
+    } finally {
+      clearTimeout(limit);
+    }
+    if (this.client !== client) return;
+    this.troubled = false;
+    this.onlineAt = performance.now();
+    this.setOnline(true);
+    this.log.info(
+      { mqtt: this.version === 5 ? '5' : '3.1.1' },
+      'connected to the server: viewers can find this camera',
+    );
+  }
+
+  private lost(client: MqttClient, cause: unknown): void {
+    if (this.client !== client) return;
+    const lasted = this.online ? performance.now() - this.onlineAt : 0;
+    this.forget();
+    if (!this.running) return;
+    if (
+      this.options.mqttVersion !== 4 &&
+      this.options.mqttVersion !== 5 &&
+      this.version === 5 &&
+      refusesVersion(cause)
+    ) {
+      this.log.info({}, 'the server does not speak MQTT 5: going on with MQTT 3.1.1');
+      this.version = 4;
+      this.connect();
+      return;
+    }
+    if (lasted > SETTLED_MS) this.backoff.reset();
+    const delay = this.backoff.next();
+    const fields = { cause: cause === undefined ? 'connection closed' : errorText(cause), retryMs: Math.round(delay) };
+    // One warning an outage; the tries after it are of interest to who looks for them only.
+    if (this.troubled) this.log.debug(fields, 'no connection to the server yet');
+    else this.log.warn(fields, 'no connection to the server: viewers elsewhere cannot find this camera; trying again');
+    this.troubled = true;
+    this.retry = setTimeout(() => this.connect(), delay);
+  }
+
+  private forget(): void {
+    this.client = undefined;
+    clearTimeout(this.repair);
+    this.repair = undefined;
+    this.setOnline(false);
+  }
+
+  private setOnline(online: boolean): void {
+    if (this.online === online) return;
+    this.online = online;
+    this.options.onState?.(online);
+  }
+
+  private selfDescription(): Pick<Status, 'firmware' | 'name' | 'key'> {
+    const { firmware, name, key } = this.options;
+    return { firmware, name, key };
+  }
+
+  private async publishStatus(client: MqttClient, status: Status): Promise<void> {
+    this.published = JSON.stringify(status);
+    await client.publishAsync(statusTopic(this.options.uid), this.published, { qos: 1, retain: true });
+  }
+
+  private receive(topic: string, payload: Buffer, packet: IPublishPacket): void {
+    if (topic === statusTopic(this.options.uid)) {
+      // Retained: how it stood before this connection, already overwritten by our own.
+      if (!packet.retain && this.published && payload.toString() !== this.published) this.repairStatus();
+      return;
+    }
+    if (packet.retain) {
+      this.complaints.about('unknown', {}, 'message dropped: it is retained, a call from the past');
+      return;
+    }
+    if (this.waiting >= MAX_WAITING) {
+      this.complaints.about('unknown', {}, 'message dropped: too many at once');
+      return;
+    }
+    // One after the other: a candidate must not overtake its call because it was opened faster.
+    this.waiting++;
+    this.opening = this.opening.then(async () => {
+      this.waiting--;
+      await this.deliver(payload);
+    });
+  }
+
+  private async deliver(payload: Buffer): Promise<void> {
+    const parsed = await this.parse(payload);
+    if (!parsed || !this.running) return;
+    try {
+      this.options.onMessage(parsed.from, parsed.message);
+    } catch (error) {
+      this.log.error({ err: error, from: parsed.from, type: parsed.message.type }, 'a message could not be handled');
+    }
+  }
+
+  private async parse(payload: Buffer): Promise<{ from: string; message: ToCamera } | undefined> {
+    let opened: Opened | undefined;
+    try {
+      opened = await this.options.envelope.open(payload);
+      // It becomes part of a topic when we answer.
+      if (!isThumbprint(opened.from)) throw new ProtocolError('envelope', 'from', 'not the thumbprint of a key');
+      return { from: opened.from, message: parseAs(toCameraSchema, opened.message, 'message') };
+    } catch (error) {
+      const field = error instanceof ProtocolError ? error.field : '';
+      const fields = { ...(field && { field }), bytes: payload.length };
+      this.complaints.about(opened?.from ?? 'unknown', fields, `message dropped: ${errorText(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Writes our status over what somebody else (our own former connection's will, mostly) has put there. */
+  private repairStatus(): void {
+    if (this.repair) return;
+    const wait = Math.max(0, this.repairedAt + REPAIR_EVERY_MS - performance.now());
+    this.repair = setTimeout(() => {
+      this.repair = undefined;
+      this.repairedAt = performance.now();
+      const client = this.client;
+      if (!client) return;
+      this.log.info({}, 'the status of this camera was overwritten at the server: published again');
+      client.publish(statusTopic(this.options.uid), this.published, { qos: 1, retain: true }, () => {});
+    }, wait);
+  }
+}
+
+function refusesVersion(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && VERSION_REFUSED.has(Number(cause.code));
+}
+
+function disconnectReason(code: number | undefined): Error {
+  if (code === SESSION_TAKEN_OVER) {
+    return new Error('another connection has taken the place of this one: does a second device carry the same UID?');
+  }
+  return new Error(`the server ended the connection (MQTT reason ${code ?? 0})`);
+}
