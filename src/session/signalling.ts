@@ -1,6 +1,7 @@
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Envelope, Opened } from '#identity/envelope.ts';
 import { Backoff } from '#lib/backoff.ts';
+import { Complaints } from '#lib/complaints.ts';
 import { AppError, errorText } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
 import { MAX_MESSAGE, type ToCamera, type ToViewer, toCameraSchema } from '#protocol/message.ts';
@@ -8,7 +9,6 @@ import { ProtocolError, parseAs } from '#protocol/parse.ts';
 import { type PublicKeyJwk, type Status, WILL_EXPIRY_SECONDS } from '#protocol/status.ts';
 import { cameraInbox, isThumbprint, statusTopic, viewerInbox } from '#protocol/topics.ts';
 import type { Uid } from '#protocol/uid.ts';
-import { Complaints } from './complaints.ts';
 
 export interface SignallingOptions {
   readonly uid: Uid;

@@ -1,4 +1,4 @@
-import type { Logger } from '#lib/logger.ts';
+import type { Logger } from './logger.ts';
 
 const EVERY_MS = 60_000;
 /** Senders remembered; a flood of invented names must not become a flood of memory. */
