@@ -14,3 +14,8 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** CLOCK_MONOTONIC now, µs: the clock of V4L2 capture timestamps. */
+export function monotonicUs(): number {
+  return Number(process.hrtime.bigint() / 1000n);
+}
