@@ -157,9 +157,8 @@ export class WhepServer {
 
   private close(id: string, response: ServerResponse): void {
     const session = this.options.viewers.find(id, VIEWER_PREFIX + id);
-    if (session === undefined) return reply(response, 404, 'there is no such session');
-    session.end('the viewer said goodbye');
-    reply(response, 200);
+    session?.end('the viewer said goodbye');
+    reply(response, session ? 200 : 404, session ? undefined : 'there is no such session');
   }
 
   private fail(response: ServerResponse, error: unknown): void {
