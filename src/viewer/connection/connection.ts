@@ -1,0 +1,534 @@
+import { type ReadonlySignal, type Signal, signal } from '@preact/signals';
+import type { SessionInfo, SourceState } from '#protocol/control.ts';
+import type { RefusalMessage, ToCamera, ToViewer } from '#protocol/message.ts';
+import type { Status } from '#protocol/status.ts';
+import type { ViewerConfig } from '#protocol/viewer-config.ts';
+import { Call } from './call.ts';
+import { type Facts, type Phase, phaseOf } from './phase.ts';
+import { RetryPause } from './retry.ts';
+import { type Measurement, type Statistics, statisticsOf } from './statistics.ts';
+import type { Timer } from './timer.ts';
+
+/** The camera's mailbox and presence, as a connection needs them. Keeps connecting by itself between start and stop. */
+export interface Signalling {
+  start(config: ViewerConfig, events: SignallingEvents): void;
+  stop(): void;
+  /** Tries again now instead of at the end of the pause. */
+  hurry(): void;
+  /** Lost without a word where there is no connection: whoever waits for an answer notices. */
+  send(message: ToCamera): void;
+}
+
+export interface SignallingEvents {
+  online(): void;
+  lost(problem: string): void;
+  /** The retained status, undefined where it was cleared; `fresh` when it was published just now. */
+  status(status: Status | undefined, fresh: boolean): void;
+  message(message: ToViewer): void;
+}
+
+/** One peer connection, as a call needs it. */
+export interface Peer<Stream> {
+  readonly stream: Stream | undefined;
+  start(): void;
+  prepare(iceServers: ViewerConfig['iceServers']): Promise<void>;
+  localSdp(): string;
+  accept(sdp: string): Promise<void>;
+  addCandidate(candidate: string, mid: string): void;
+  sendControl(text: string): void;
+  measure(): Promise<Measurement>;
+  close(): void;
+}
+
+export interface PeerEvents {
+  candidate(candidate: string, mid: string): void;
+  progress(step: 'checking' | 'path' | 'secured'): void;
+  controlOpened(): void;
+  controlMessage(text: string): void;
+  ended(reason: string): void;
+}
+
+/** One line of the list people watch while it connects; `ms` is how long a finished step took. */
+export interface StepView {
+  readonly name: 'server' | 'camera' | 'path' | 'secure' | 'picture';
+  readonly state: 'done' | 'current' | 'waiting';
+  readonly ms: number | undefined;
+}
+
+/** Everything about a connection that a page shows, but the statistics. */
+export interface ConnectionView<Stream> {
+  readonly phase: Phase;
+  readonly steps: readonly StepView[];
+  readonly stream: Stream | undefined;
+  readonly status: Status | undefined;
+  readonly info: SessionInfo | undefined;
+  readonly source: SourceState | undefined;
+  readonly viewers: number | undefined;
+  readonly refusal: RefusalMessage | undefined;
+  readonly serverOnline: boolean;
+  /** The program's words for why the server cannot be reached. */
+  readonly serverProblem: string | undefined;
+  /** From opening the page to the first picture, ms. */
+  readonly firstPictureMs: number | undefined;
+}
+
+export interface ConnectionOptions<Stream> {
+  readonly timer: Timer;
+  readonly supported: boolean;
+  readonly signalling: Signalling;
+  readonly loadConfig: () => Promise<ViewerConfig>;
+  readonly makePeer: (events: PeerEvents) => Peer<Stream>;
+  /** Whether nobody can see the page: it need not decode then. */
+  readonly hidden: () => boolean;
+}
+
+/** A picture that stands still this long means a new call, unless the camera has said why. */
+const STILL_MS = 3000;
+/** The same once the camera is known to be away. */
+const STILL_WITHOUT_CAMERA_MS = 1000;
+/** A call without pictures (source down) is alive as long as the camera answers on the control channel. */
+const SILENT_MS = 7000;
+const FIRST_PICTURE_MS = 8000;
+const ANSWER_MS = 8000;
+const CONNECT_MS = 20_000;
+/** How long a broker may take to hand out a retained status. */
+const PRESENCE_MS = 5000;
+/** A camera that is away is tried all the same, now and then: its status may be wrong. */
+const PROBE_MS = 30_000;
+/** Candidates gathered longer ago than this may belong to a network that is gone. */
+const STALE_OFFER_MS = 10_000;
+const TICK_MS = 500;
+const TICK_BEFORE_PICTURE_MS = 100;
+const LATENCIES = 31;
+
+/**
+ * A viewer's connection to one camera, from the first word to the server until the page closes: a state machine (see
+ * phase.ts) over one signalling connection, the call whose picture is shown, and the call that is being set up.
+ * A call is never repaired, it is replaced: the old one is kept until the new one plays.
+ */
+export class Connection<Stream> {
+  readonly view: ReadonlySignal<ConnectionView<Stream>>;
+  readonly statistics: ReadonlySignal<Statistics | undefined>;
+  private readonly options: ConnectionOptions<Stream>;
+  private readonly shown: Signal<ConnectionView<Stream>>;
+  private readonly figures: Signal<Statistics | undefined> = signal(undefined);
+  private readonly configPause = new RetryPause({ firstMs: 500, maxMs: 15_000 });
+  private readonly callPause = new RetryPause({ firstMs: 1000, maxMs: PROBE_MS });
+  private running = false;
+  private startedAt = 0;
+  private config: ViewerConfig | undefined;
+  private configState: Facts['config'] = 'loading';
+  private server: Facts['server'] = 'connecting';
+  private serverProblem: string | undefined;
+  private serverAt: number | undefined;
+  private presence: Facts['presence'] = 'unheard';
+  private status: Status | undefined;
+  private refusal: RefusalMessage | undefined;
+  private playing: Call<Stream> | undefined;
+  private calling: Call<Stream> | undefined;
+  private lastCallAt = Number.NEGATIVE_INFINITY;
+  private firstPictureMs: number | undefined;
+  private samples: { readonly at: number; readonly measured: Measurement }[] = [];
+  private latencies: number[] = [];
+  private readonly timers = new Map<'config' | 'call' | 'presence' | 'tick' | 'doubt', () => void>();
+
+  constructor(options: ConnectionOptions<Stream>) {
+    this.options = options;
+    this.shown = signal(this.describe());
+    this.view = this.shown;
+    this.statistics = this.figures;
+  }
+
+  start(): void {
+    if (this.running) return;
+    this.running = true;
+    this.startedAt = this.now();
+    if (this.options.supported) {
+      // The offer needs neither server nor settings: it is made while they are on their way.
+      this.calling = this.newCall();
+      void this.loadConfig();
+      this.tick();
+    }
+    this.publish();
+  }
+
+  /** Says goodbye to the camera and lets go of everything. It may be started again. */
+  stop(): void {
+    if (!this.running) return;
+    this.running = false;
+    for (const cancel of this.timers.values()) cancel();
+    this.timers.clear();
+    for (const call of [this.playing, this.calling]) this.hangUp(call);
+    this.playing = undefined;
+    this.calling = undefined;
+    this.options.signalling.stop();
+    this.server = 'connecting';
+    this.presence = 'unheard';
+    this.configState = 'loading';
+    this.config = undefined;
+    this.figures.value = undefined;
+  }
+
+  /** A person wants it tried again, now. */
+  retry(): void {
+    if (!this.running) return;
+    this.refusal = undefined;
+    this.callPause.reset();
+    this.configPause.reset();
+    if (this.configState === 'failed') void this.loadConfig();
+    this.options.signalling.hurry();
+    this.callNow();
+    this.publish();
+  }
+
+  /** The network or the page came back: what waits for its turn need not wait longer. */
+  hurry(): void {
+    if (!this.running) return;
+    if (this.configState === 'failed') void this.loadConfig();
+    this.options.signalling.hurry();
+    if (this.timers.has('call') || (this.playing && this.isStill(this.playing))) {
+      this.callPause.reset();
+      if (!this.calling) this.callNow();
+    }
+  }
+
+  /** A picture of this stream is on the screen: `rtp` its timestamp, `atMs` when it is displayed. */
+  pictureShown(stream: Stream, rtp: number | undefined, atMs: number): void {
+    const call = [this.playing, this.calling].find((one) => one?.stream === stream);
+    if (!call) return;
+    call.pictureShown();
+    const age = rtp === undefined ? undefined : call.clock.ageMs(rtp, atMs);
+    if (age === undefined || call !== this.playing) return;
+    this.latencies.push(age);
+    if (this.latencies.length > LATENCIES) this.latencies.shift();
+  }
+
+  private async loadConfig(): Promise<void> {
+    this.cancel('config');
+    if (this.configState === 'failed') this.configState = 'loading';
+    try {
+      const config = await this.options.loadConfig();
+      if (!this.running || this.config) return;
+      this.config = config;
+      this.configState = 'ready';
+      this.serverProblem = undefined;
+      void this.calling?.prepare(config.iceServers);
+      this.options.signalling.start(config, {
+        online: () => this.serverOnline(),
+        lost: (problem) => this.serverLost(problem),
+        status: (status, fresh) => this.statusChanged(status, fresh),
+        message: (message) => this.receive(message),
+      });
+    } catch (error) {
+      if (!this.running) return;
+      this.configState = 'failed';
+      this.serverProblem = error instanceof Error ? error.message : String(error);
+      this.later('config', this.configPause.next(), () => void this.loadConfig());
+    }
+    this.publish();
+  }
+
+  private serverOnline(): void {
+    this.server = 'online';
+    this.serverProblem = undefined;
+    this.serverAt ??= this.now();
+    this.presence = 'unheard';
+    this.later('presence', PRESENCE_MS, () => {
+      if (this.presence === 'unheard') this.presence = 'missing';
+      this.publish();
+    });
+    const call = this.calling;
+    // An answer that was sent while we were away is lost, and an old offer may be worthless.
+    const useless = call && !call.has('answered') && (call.has('asked') || this.age(call) > STALE_OFFER_MS);
+    if (useless) this.dropCalling();
+    if (this.calling) void this.ask(this.calling);
+    else if (!this.playing || this.isStill(this.playing)) this.callNow();
+    this.publish();
+  }
+
+  private serverLost(problem: string): void {
+    this.server = 'lost';
+    this.serverProblem = problem;
+    this.cancel('presence');
+    this.publish();
+  }
+
+  private statusChanged(status: Status | undefined, fresh: boolean): void {
+    const before = this.status;
+    this.cancel('presence');
+    this.status = status;
+    this.presence = status?.state ?? 'missing';
+    if (status?.state === 'online') {
+      const newer = before !== undefined && (status.since ?? 0) > (before.since ?? 0);
+      if (newer || (before ? before.state !== 'online' : fresh)) this.cameraCameBack();
+    } else if (!this.isPlaying() && this.calling && !this.calling.has('answered')) {
+      this.dropCalling();
+      this.callLater();
+    }
+    this.publish();
+  }
+
+  /** It has (re)connected to the server: perhaps only that, perhaps it was restarted and our session is dead. */
+  private cameraCameBack(): void {
+    this.callPause.reset();
+    const playing = this.playing;
+    if (!playing) {
+      if (!this.calling?.has('answered')) this.callNow();
+    } else if (this.now() - playing.pictureAt > STILL_WITHOUT_CAMERA_MS) {
+      this.callNow();
+    } else {
+      const doubted = this.now();
+      this.later('doubt', STILL_WITHOUT_CAMERA_MS, () => {
+        if (this.playing === playing && playing.pictureAt <= doubted) this.callNow();
+      });
+    }
+  }
+
+  private receive(message: ToViewer): void {
+    const call = [this.calling, this.playing].find((one) => one?.id === message.call);
+    if (!call) return;
+    if (message.type === 'answer') {
+      this.refusal = undefined;
+      void call.answered(message.sdp);
+    } else if (message.type === 'candidate') {
+      call.addCandidate(message.candidate, message.mid);
+    } else if (message.type === 'bye') {
+      call.end(message.reason ?? 'the camera ended the session');
+    } else if (call === this.calling) {
+      this.refusal = message;
+      this.dropCalling({ goodbye: false });
+      if (message.retry) this.callLater();
+      this.publish();
+    }
+  }
+
+  private callChanged(call: Call<Stream>): void {
+    if (call === this.calling) {
+      if (call.over !== undefined) this.callFailed();
+      else if (this.maySucceed(call)) this.promote(call);
+    } else if (call === this.playing && call.over !== undefined) {
+      this.replacePlaying();
+    }
+    if (call.has('picture') && call === this.playing) this.firstPictureMs ??= this.now() - this.startedAt;
+    this.publish();
+  }
+
+  /** A new call takes over once it shows a picture, or where there is none to lose. */
+  private maySucceed(call: Call<Stream>): boolean {
+    if (call.has('picture')) return true;
+    return call.has('secured') && (!this.playing || this.playing.over !== undefined || call.sourceDown);
+  }
+
+  private promote(call: Call<Stream>): void {
+    const old = this.playing;
+    this.playing = call;
+    this.calling = undefined;
+    this.samples = [];
+    this.latencies = [];
+    this.callPause.reset();
+    this.cancel('call');
+    this.hangUp(old);
+  }
+
+  private callFailed(): void {
+    this.dropCalling();
+    this.callLater();
+  }
+
+  /** The shown call is over or stands still: at once the first time, with pauses when that happens again and again. */
+  private replacePlaying(): void {
+    if (this.calling || this.timers.has('call')) return;
+    if (this.now() - this.lastCallAt > STILL_MS && !this.isAway()) this.callNow();
+    else this.callLater();
+  }
+
+  private callLater(): void {
+    if (this.timers.has('call')) return;
+    const pause = this.callPause.next();
+    this.later('call', this.isAway() ? PROBE_MS : pause, () => this.callNow());
+  }
+
+  private callNow(): void {
+    this.cancel('call');
+    // Whoever reaches the server later calls then.
+    if (!this.running || !this.config || this.server !== 'online') return;
+    if (this.refusal && !this.refusal.retry) return;
+    this.dropCalling();
+    this.calling = this.newCall();
+    void this.calling.prepare(this.config.iceServers);
+    void this.ask(this.calling);
+    this.publish();
+  }
+
+  private newCall(): Call<Stream> {
+    const { timer, makePeer, signalling } = this.options;
+    const call = new Call<Stream>({
+      timer,
+      makePeer,
+      // What was found before the offer left is in it.
+      candidate: (from, candidate, mid) => {
+        if (from.has('asked')) signalling.send({ type: 'candidate', call: from.id, candidate, mid });
+      },
+      changed: (changed) => this.callChanged(changed),
+    });
+    call.start();
+    return call;
+  }
+
+  private async ask(call: Call<Stream>): Promise<void> {
+    await call.prepare(this.config!.iceServers);
+    if (this.calling !== call || this.server !== 'online' || call.has('asked')) return;
+    this.lastCallAt = this.now();
+    const sdp = call.ask();
+    this.options.signalling.send({ type: 'call', call: call.id, sdp });
+  }
+
+  private dropCalling(how: { readonly goodbye: boolean } = { goodbye: true }): void {
+    const call = this.calling;
+    this.calling = undefined;
+    if (how.goodbye) this.hangUp(call);
+    else call?.close();
+  }
+
+  private hangUp(call: Call<Stream> | undefined): void {
+    if (call?.has('asked')) this.options.signalling.send({ type: 'bye', call: call.id });
+    call?.close();
+  }
+
+  private tick(): void {
+    void this.measure().finally(() => {
+      if (!this.running) return;
+      this.watch();
+      this.publish();
+      const soon = this.calling?.has('secured') || (this.playing && !this.playing.has('picture'));
+      this.later('tick', soon ? TICK_BEFORE_PICTURE_MS : TICK_MS, () => this.tick());
+    });
+  }
+
+  private async measure(): Promise<void> {
+    const hidden = this.options.hidden();
+    const { playing } = this;
+    await Promise.all([playing?.measure(hidden), this.calling?.measure(hidden)]);
+    if (!playing?.measured || playing !== this.playing) return;
+    this.samples.push({ at: this.now(), measured: playing.measured });
+    const oldest = this.samples[0]!;
+    this.figures.value = statisticsOf(
+      oldest.measured,
+      playing.measured,
+      this.now() - oldest.at,
+      median(this.latencies),
+    );
+    // Rates over the last one to one and a half seconds: steady to read, and quick to follow.
+    while (this.samples.length > 1 && this.now() - this.samples[0]!.at > 2 * TICK_MS) this.samples.shift();
+  }
+
+  private watch(): void {
+    const { playing, calling } = this;
+    if (playing && this.isStill(playing)) this.replacePlaying();
+    // It plays again by itself: the replacement is not needed.
+    else if (playing && calling && !calling.has('answered') && playing.pictureAt > calling.reachedAt.preparing!) {
+      this.dropCalling();
+    }
+    if (calling && calling === this.calling && this.isOverdue(calling)) this.callFailed();
+  }
+
+  private isPlaying(): boolean {
+    return this.playing !== undefined && !this.isStill(this.playing);
+  }
+
+  private isStill(call: Call<Stream>): boolean {
+    if (call.over !== undefined) return true;
+    if (!call.picturesExpected) return this.now() - call.heardAt > SILENT_MS;
+    const patience = this.isAway() ? STILL_WITHOUT_CAMERA_MS : call.has('picture') ? STILL_MS : FIRST_PICTURE_MS;
+    return this.now() - call.pictureAt > patience;
+  }
+
+  private isOverdue(call: Call<Stream>): boolean {
+    if (call.has('secured')) return this.isStill(call);
+    if (call.has('answered')) return this.now() - call.reachedAt.answered! > CONNECT_MS;
+    return call.has('asked') && this.now() - call.reachedAt.asked! > ANSWER_MS;
+  }
+
+  private isAway(): boolean {
+    return this.presence === 'offline' || this.presence === 'leaving';
+  }
+
+  private age(call: Call<Stream>): number {
+    return this.now() - call.reachedAt.preparing!;
+  }
+
+  private publish(): void {
+    if (this.running) this.shown.value = this.describe();
+  }
+
+  private describe(): ConnectionView<Stream> {
+    const { playing, calling } = this;
+    const phase = phaseOf({
+      supported: this.options.supported,
+      config: this.configState,
+      server: this.server,
+      presence: this.presence,
+      playing: this.isPlaying() ? playing?.step : undefined,
+      calling: calling?.step,
+      sourceDown: playing?.sourceDown ?? false,
+      refused: this.refusal !== undefined,
+      seen: this.firstPictureMs !== undefined,
+    });
+    return {
+      phase,
+      steps: this.describeSteps(),
+      stream: playing?.stream ?? calling?.stream,
+      status: this.status,
+      info: playing?.info,
+      source: playing?.source,
+      viewers: playing?.viewers,
+      refusal: this.refusal,
+      serverOnline: this.server === 'online',
+      serverProblem: this.serverProblem,
+      firstPictureMs: this.firstPictureMs,
+    };
+  }
+
+  private describeSteps(): StepView[] {
+    const call = this.calling ?? this.playing;
+    const at = call?.reachedAt ?? {};
+    const between = (from: number | undefined, to: number | undefined) =>
+      from === undefined || to === undefined ? undefined : to - from;
+    const answered = call?.has('answered') ?? false;
+    const lines: { name: StepView['name']; done: boolean; ms: number | undefined }[] = [
+      { name: 'server', done: this.server === 'online' || answered, ms: between(this.startedAt, this.serverAt) },
+      { name: 'camera', done: answered, ms: between(at.asked, at.answered) },
+      { name: 'path', done: call?.has('path') ?? false, ms: between(at.answered, at.path) },
+      { name: 'secure', done: call?.has('secured') ?? false, ms: between(at.path, at.secured) },
+      { name: 'picture', done: call?.has('picture') ?? false, ms: between(at.secured, at.picture) },
+    ];
+    const current = lines.findIndex(({ done }) => !done);
+    return lines.map(({ name, done, ms }, index) => ({
+      name,
+      state: done ? 'done' : index === current ? 'current' : 'waiting',
+      ms: done ? ms : undefined,
+    }));
+  }
+
+  private now(): number {
+    return this.options.timer.now();
+  }
+
+  private later(name: 'config' | 'call' | 'presence' | 'tick' | 'doubt', ms: number, run: () => void): void {
+    this.cancel(name);
+    const cancel = this.options.timer.after(ms, () => {
+      this.timers.delete(name);
+      run();
+    });
+    this.timers.set(name, cancel);
+  }
+
+  private cancel(name: 'config' | 'call' | 'presence' | 'tick' | 'doubt'): void {
+    this.timers.get(name)?.();
+    this.timers.delete(name);
+  }
+}
+
+function median(values: readonly number[]): number | undefined {
+  return values.length === 0 ? undefined : [...values].sort((a, b) => a - b)[values.length >> 1];
+}

@@ -1,0 +1,188 @@
+import { CONTROL_LABEL } from '#protocol/control.ts';
+import type { Peer, PeerEvents } from './connection.ts';
+import { type PathEnd, pathOf } from './path.ts';
+import type { Measurement } from './statistics.ts';
+
+/** Whether this browser can do what a call needs: WebRTC, and H.264 in it. */
+export function browserCanPlay(): boolean {
+  return typeof RTCPeerConnection === 'function' && playableCodecs().length > 0;
+}
+
+/** One call's RTCPeerConnection: one received video and the control channel. */
+export class BrowserPeer implements Peer<MediaStream> {
+  private readonly events: PeerEvents;
+  private connection: RTCPeerConnection | undefined;
+  private receiver: RTCRtpReceiver | undefined;
+  private control: RTCDataChannel | undefined;
+  private offer: Promise<RTCSessionDescriptionInit> | undefined;
+  private early: RTCIceCandidateInit[] | undefined = [];
+  private media: MediaStream | undefined;
+
+  constructor(events: PeerEvents) {
+    this.events = events;
+  }
+
+  get stream(): MediaStream | undefined {
+    return this.media;
+  }
+
+  /** Makes keys and offer at once, before anybody knows which STUN servers there are. */
+  start(): void {
+    const connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    this.connection = connection;
+    const transceiver = connection.addTransceiver('video', { direction: 'recvonly' });
+    transceiver.setCodecPreferences?.(playableCodecs());
+    const { receiver } = transceiver;
+    playWithoutDelay(receiver);
+    this.receiver = receiver;
+    this.media = new MediaStream([receiver.track]);
+    this.control = connection.createDataChannel(CONTROL_LABEL, { ordered: true });
+    this.control.onopen = () => this.events.controlOpened();
+    this.control.onclose = () => this.events.ended('the camera closed the session');
+    this.control.onmessage = ({ data }) => {
+      if (typeof data === 'string') this.events.controlMessage(data);
+    };
+    connection.onicecandidate = ({ candidate }) => {
+      if (candidate?.candidate) this.events.candidate(candidate.candidate, candidate.sdpMid ?? '0');
+    };
+    connection.oniceconnectionstatechange = () => {
+      const state = connection.iceConnectionState;
+      if (state === 'checking') this.events.progress('checking');
+      if (state === 'connected' || state === 'completed') this.events.progress('path');
+    };
+    connection.onconnectionstatechange = () => {
+      const state = connection.connectionState;
+      if (state === 'connected') this.events.progress('secured');
+      if (state === 'failed') this.events.ended('no path between this browser and the camera, or it broke');
+    };
+    this.offer = connection.createOffer();
+    // Read in `describe`; until then a failure is nobody's unhandled rejection.
+    this.offer.catch(() => {});
+  }
+
+  async prepare(iceServers: RTCIceServer[]): Promise<void> {
+    const connection = this.connection!;
+    if (iceServers.length > 0) connection.setConfiguration({ ...connection.getConfiguration(), iceServers });
+    await connection.setLocalDescription(await this.offer);
+  }
+
+  localSdp(): string {
+    return this.connection?.localDescription?.sdp ?? '';
+  }
+
+  async accept(sdp: string): Promise<void> {
+    await this.connection!.setRemoteDescription({ type: 'answer', sdp });
+    const early = this.early ?? [];
+    this.early = undefined;
+    for (const candidate of early) this.add(candidate);
+  }
+
+  addCandidate(candidate: string, mid: string): void {
+    const init = { candidate, sdpMid: mid };
+    if (this.early) this.early.push(init);
+    else this.add(init);
+  }
+
+  sendControl(text: string): void {
+    if (this.control?.readyState === 'open') this.control.send(text);
+  }
+
+  async measure(): Promise<Measurement> {
+    const report = await this.connection!.getStats();
+    const all = new Map<string, StatsRecord>();
+    for (const [id, stats] of report as unknown as Map<string, StatsRecord>) all.set(id, stats);
+    const of = (type: string) => [...all.values()].find((stats) => stats.type === type);
+    const video = of('inbound-rtp') ?? NOTHING;
+    const transport = of('transport') ?? NOTHING;
+    const pair = all.get(transport.selectedCandidatePairId ?? '');
+    const local = pathEnd(all.get(pair?.localCandidateId ?? ''));
+    const remote = pathEnd(all.get(pair?.remoteCandidateId ?? ''));
+    const protocol = all.get(pair?.localCandidateId ?? '')?.protocol ?? 'udp';
+    return {
+      framesDecoded: video.framesDecoded ?? 0,
+      framesDropped: video.framesDropped ?? 0,
+      packetsReceived: video.packetsReceived ?? 0,
+      packetsLost: video.packetsLost ?? 0,
+      bytesReceived: video.bytesReceived ?? 0,
+      width: video.frameWidth ?? 0,
+      height: video.frameHeight ?? 0,
+      path: local && remote && pathOf(local, remote),
+      route: local && remote && `${local.type} → ${remote.type}, ${protocol.toUpperCase()}`,
+      roundTripMs: pair?.currentRoundTripTime === undefined ? undefined : pair.currentRoundTripTime * 1000,
+      codec: all.get(video.codecId ?? '')?.mimeType?.replace('video/', ''),
+      decoder: video.decoderImplementation,
+      bufferSeconds: video.jitterBufferDelay ?? 0,
+      decodeSeconds: video.totalDecodeTime ?? 0,
+    };
+  }
+
+  close(): void {
+    const connection = this.connection;
+    if (!connection) return;
+    connection.onicecandidate = null;
+    connection.oniceconnectionstatechange = null;
+    connection.onconnectionstatechange = null;
+    if (this.control) {
+      this.control.onopen = null;
+      this.control.onclose = null;
+      this.control.onmessage = null;
+      this.control.close();
+    }
+    this.receiver?.track.stop();
+    connection.close();
+  }
+
+  private add(candidate: RTCIceCandidateInit): void {
+    // A candidate of a kind this browser does not know is one path less, not the end of the call.
+    this.connection
+      ?.addIceCandidate(candidate)
+      .catch((error: unknown) => console.warn('peercam: a candidate that cannot be used', error));
+  }
+}
+
+/** What is read of getStats (W3C webrtc-stats); every field may be missing. */
+interface StatsRecord {
+  readonly type: string;
+  readonly framesDecoded?: number;
+  readonly framesDropped?: number;
+  readonly packetsReceived?: number;
+  readonly packetsLost?: number;
+  readonly bytesReceived?: number;
+  readonly frameWidth?: number;
+  readonly frameHeight?: number;
+  readonly codecId?: string;
+  readonly mimeType?: string;
+  readonly decoderImplementation?: string;
+  readonly jitterBufferDelay?: number;
+  readonly totalDecodeTime?: number;
+  readonly selectedCandidatePairId?: string;
+  readonly localCandidateId?: string;
+  readonly remoteCandidateId?: string;
+  readonly currentRoundTripTime?: number;
+  readonly candidateType?: PathEnd['type'];
+  readonly address?: string;
+  readonly protocol?: string;
+}
+
+const NOTHING: StatsRecord = { type: 'none' };
+
+function pathEnd(candidate: StatsRecord | undefined): PathEnd | undefined {
+  return candidate?.candidateType && { type: candidate.candidateType, address: candidate.address || undefined };
+}
+
+/** H.264 and its retransmissions: the only codec cameras encode in hardware, and a shorter offer travels faster. */
+function playableCodecs(): RTCRtpCodec[] {
+  const codecs = globalThis.RTCRtpReceiver?.getCapabilities?.('video')?.codecs ?? [];
+  const h264 = codecs.filter(({ mimeType }) => /^video\/h264$/i.test(mimeType));
+  // Packetization mode 1 first: mode 0 cannot carry a NAL unit larger than a packet (RFC 6184, 6.2).
+  const mode1 = h264.filter(({ sdpFmtpLine }) => sdpFmtpLine?.includes('packetization-mode=1'));
+  const mode0 = h264.filter((codec) => !mode1.includes(codec));
+  const resend = codecs.filter(({ mimeType }) => /^video\/rtx$/i.test(mimeType));
+  return h264.length > 0 ? [...mode1, ...mode0, ...resend] : [];
+}
+
+/** A live picture is shown when it is here; browsers that know neither property choose for themselves. */
+function playWithoutDelay(receiver: RTCRtpReceiver & { playoutDelayHint?: number | null }): void {
+  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
+  if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
+}
