@@ -32,7 +32,10 @@ export interface VideoSource {
   readonly spec: string;
   /** Resolves when frames are on their way; rejects with an AppError (nothing stays acquired). */
   start(sink: VideoSink): Promise<VideoSourceInfo>;
-  /** Resolves when everything is released; no sink call comes after it was called. Safe when not started. */
+  /**
+   * Resolves when everything is released; no sink call comes after it was called. Safe when not started; ends a start
+   * that is under way, which then rejects soon.
+   */
   stop(): Promise<void>;
   /** Asks for an IDR; does nothing where the source cannot. */
   requestKeyFrame(): void;
