@@ -181,7 +181,8 @@ function withSets(unit: AccessUnit, missing: readonly Uint8Array[]): AccessUnit 
   return { ...unit, nals, byteLength: nals.reduce((sum, nal) => sum + nal.length, 0) };
 }
 
-function isParameterSet(nal: Uint8Array): boolean {
+/** True for SPS and PPS. */
+export function isParameterSet(nal: Uint8Array): boolean {
   const type = nalType(nal);
   return type === NAL.sps || type === NAL.pps;
 }
