@@ -96,6 +96,7 @@ export class Signalling {
 
   /** Seals and delivers to the broker. Rejects with an AppError when there is no connection or it breaks meanwhile. */
   async send(to: string, message: ToViewer): Promise<void> {
+    if (!isThumbprint(to)) throw new AppError('signalling.bad-address', `not sent: "${to}" is not a thumbprint`);
     const payload = await this.options.envelope.seal(message, to);
     const client = this.client;
     if (!client || !this.online) {
@@ -125,13 +126,15 @@ export class Signalling {
     // Whatever holds the goodbye up, the stream goes; the broker then publishes the will instead.
     const limit = setTimeout(() => client.stream.destroy(), GOODBYE_MS);
     if (wasOnline) {
-      await this.publishStatus(client, { state: 'leaving', since: Date.now(), ...options }).catch(() => {});
+      const said = this.publishStatus(client, { state: 'leaving', since: Date.now(), ...options }).catch(() => {});
+      await Promise.race([said, closed]);
       client.end();
     } else {
       client.end(true);
     }
     await closed;
     clearTimeout(limit);
+    client.end(true);
   }
 
   /** The goodbye of a camera that is switched off. */
@@ -217,6 +220,8 @@ export class Signalling {
     if (this.client !== client) return;
     const lasted = this.online ? performance.now() - this.onlineAt : 0;
     this.forget();
+    // Fails what still waits for an acknowledgement; left alone, mqtt would keep it waiting for ever.
+    client.end(true);
     if (!this.running) return;
     if (
       this.options.mqttVersion !== 4 &&

@@ -1,0 +1,4 @@
+import { embeddedBroker } from './brokers.ts';
+import { signallingSuite } from './suite.ts';
+
+signallingSuite('signalling through peercam-server', embeddedBroker);
