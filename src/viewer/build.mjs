@@ -53,6 +53,7 @@ export async function buildViewer({ outDir, dev = false }) {
   if (!dev && gzipBytes > BUDGET) {
     throw new Error(`the viewer is ${gzipBytes} bytes gzipped, ${BUDGET} are allowed: see what grew`);
   }
+  console.error(`viewer  ${Math.ceil(gzipBytes / 1000)} kB gzipped`);
   return { gzipBytes };
 }
 

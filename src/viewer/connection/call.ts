@@ -40,6 +40,7 @@ export class Call<Stream> {
   private readonly control: ControlClient;
   private prepared: Promise<void> | undefined;
   private cancelClock: (() => void) | undefined;
+  private answerTaken = false;
   private closed = false;
 
   constructor(options: {
@@ -106,10 +107,12 @@ export class Call<Stream> {
 
   /** Takes the camera's answer; one that comes twice (QoS 1) is taken once. */
   async answered(sdp: string): Promise<void> {
-    if (this.has('answered')) return;
+    if (this.answerTaken) return;
+    this.answerTaken = true;
     this.reach('answered');
     try {
       await this.peer.accept(sdp);
+      this.reach('checking');
     } catch (error) {
       this.end(`this browser does not accept the camera's answer: ${String(error)}`);
     }

@@ -42,7 +42,7 @@ export interface Peer<Stream> {
 
 export interface PeerEvents {
   candidate(candidate: string, mid: string): void;
-  progress(step: 'checking' | 'path' | 'secured'): void;
+  progress(step: 'path' | 'secured'): void;
   controlOpened(): void;
   controlMessage(text: string): void;
   ended(reason: string): void;
@@ -99,6 +99,7 @@ const PROBE_MS = 30_000;
 const STALE_OFFER_MS = 10_000;
 const TICK_MS = 500;
 const TICK_BEFORE_PICTURE_MS = 100;
+const RATES_OVER_MS = 2000;
 const LATENCIES = 31;
 
 /**
@@ -194,11 +195,11 @@ export class Connection<Stream> {
 
   /** A picture of this stream is on the screen: `rtp` its timestamp, `atMs` when it is displayed. */
   pictureShown(stream: Stream, rtp: number | undefined, atMs: number): void {
-    const call = [this.playing, this.calling].find((one) => one?.stream === stream);
-    if (!call) return;
-    call.pictureShown();
-    const age = rtp === undefined ? undefined : call.clock.ageMs(rtp, atMs);
-    if (age === undefined || call !== this.playing) return;
+    const { playing } = this;
+    if (playing?.stream !== stream) return;
+    playing.pictureShown();
+    const age = rtp === undefined ? undefined : playing.clock.ageMs(rtp, atMs);
+    if (age === undefined) return;
     this.latencies.push(age);
     if (this.latencies.length > LATENCIES) this.latencies.shift();
   }
@@ -277,9 +278,9 @@ export class Connection<Stream> {
     } else if (this.now() - playing.pictureAt > STILL_WITHOUT_CAMERA_MS) {
       this.callNow();
     } else {
-      const doubted = this.now();
-      this.later('doubt', STILL_WITHOUT_CAMERA_MS, () => {
-        if (this.playing === playing && playing.pictureAt <= doubted) this.callNow();
+      this.later('doubt', STILL_WITHOUT_CAMERA_MS + TICK_MS, () => {
+        const still = this.now() - playing.pictureAt >= STILL_WITHOUT_CAMERA_MS;
+        if (this.playing === playing && still) this.callNow();
       });
     }
   }
@@ -309,6 +310,7 @@ export class Connection<Stream> {
     } else if (call === this.playing && call.over !== undefined) {
       this.replacePlaying();
     }
+    if (call.step === 'secured') this.later('tick', TICK_BEFORE_PICTURE_MS, () => this.tick());
     if (call.has('picture') && call === this.playing) this.firstPictureMs ??= this.now() - this.startedAt;
     this.publish();
   }
@@ -418,8 +420,8 @@ export class Connection<Stream> {
       this.now() - oldest.at,
       median(this.latencies),
     );
-    // Rates over the last one to one and a half seconds: steady to read, and quick to follow.
-    while (this.samples.length > 1 && this.now() - this.samples[0]!.at > 2 * TICK_MS) this.samples.shift();
+    // Rates over the last two seconds: steady to read, and quick to follow.
+    while (this.samples.length > 1 && this.now() - this.samples[0]!.at > RATES_OVER_MS) this.samples.shift();
   }
 
   private watch(): void {
@@ -477,7 +479,8 @@ export class Connection<Stream> {
     return {
       phase,
       steps: this.describeSteps(),
-      stream: playing?.stream ?? calling?.stream,
+      // Not before pictures can come: a video element with nothing to show keeps the page from finishing its load.
+      stream: playing?.stream,
       status: this.status,
       info: playing?.info,
       source: playing?.source,

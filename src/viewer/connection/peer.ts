@@ -47,7 +47,6 @@ export class BrowserPeer implements Peer<MediaStream> {
     };
     connection.oniceconnectionstatechange = () => {
       const state = connection.iceConnectionState;
-      if (state === 'checking') this.events.progress('checking');
       if (state === 'connected' || state === 'completed') this.events.progress('path');
     };
     connection.onconnectionstatechange = () => {

@@ -90,6 +90,8 @@ export class MqttSignalling implements Signalling {
         reconnectPeriod: 0,
         resubscribe: false,
         queueQoSZero: false,
+        // The default is a worker made of a blob, which the page's security policy rightly forbids.
+        timerVariant: 'native',
       });
       this.client = client;
       this.listen(client);
