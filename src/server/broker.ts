@@ -28,7 +28,8 @@ const MAX_PACKET = 256 * 1024;
 const MAX_UNREAD = 1024 * 1024;
 /** A viewer watches one mailbox and the status of some cameras. */
 const MAX_SUBSCRIPTIONS = 256;
-/** CONNACK "not authorized", MQTT 3.1.1 table 3.1. */
+/** CONNACK codes, MQTT 3.1.1 table 3.1. */
+const VERSION_REFUSED = 1;
 const NOT_AUTHORIZED = 5;
 
 /**
@@ -77,7 +78,11 @@ export class Broker {
       },
     });
     this.aedes.on('clientError', (client, error) => this.complain(client, `disconnected: ${errorText(error)}`));
-    this.aedes.on('connectionError', (client, error) => this.complain(client, `not connected: ${errorText(error)}`));
+    this.aedes.on('connectionError', (client, error) => {
+      // A camera that asks for MQTT 5 first and then takes 3.1.1 is nothing to complain about.
+      if ('errorCode' in error && error.errorCode === VERSION_REFUSED) return;
+      this.complain(client, `not connected: ${errorText(error)}`);
+    });
     this.aedes.on('publish', (packet) => {
       const topic = parseTopic(packet.topic);
       if (topic?.kind === 'status') this.presence.note(topic.uid, Buffer.from(packet.payload));
