@@ -5,17 +5,29 @@ const MAX_PAYLOAD = MAX_PACKET_BYTES - RTP_HEADER_BYTES;
 const STAP_A = 24;
 const FU_A = 28;
 
+/** Large enough that allocating is rare, small enough that a packet kept for retransmission does not keep much. */
+const SLAB_BYTES = 256 * 1024;
+
 /** The packets of an access unit, made on first use and shared by every viewer of that unit. */
 export class RtpPacketizer {
   private readonly made = new WeakMap<AccessUnit, readonly Buffer[]>();
+  private slab = Buffer.alloc(0);
 
   packetsOf(unit: AccessUnit): readonly Buffer[] {
     let packets = this.made.get(unit);
     if (packets === undefined) {
-      packets = packetize(unit.nals);
+      packets = packetize(unit.nals, (bytes) => this.allocate(bytes));
       this.made.set(unit, packets);
     }
     return packets;
+  }
+
+  /** Pieces of larger allocations: each allocation is a burden for the garbage collector, whatever its size. */
+  private allocate(bytes: number): Buffer {
+    if (bytes > this.slab.length) this.slab = Buffer.allocUnsafeSlow(Math.max(bytes, SLAB_BYTES));
+    const piece = this.slab.subarray(0, bytes);
+    this.slab = this.slab.subarray(bytes);
+    return piece;
   }
 }
 
@@ -24,11 +36,11 @@ export class RtpPacketizer {
  * FU-A fragments of nearly equal length, the marker closes the access unit. All packets lie in one allocation;
  * see `rtp-packet.ts` for the header, of which the viewer's fields are left blank.
  */
-export function packetize(nals: readonly Uint8Array[]): Buffer[] {
+export function packetize(nals: readonly Uint8Array[], allocate: (bytes: number) => Buffer = Buffer.alloc): Buffer[] {
   const plan = planPackets(nals);
   let total = 0;
   for (const { payloadBytes } of plan) total += RTP_HEADER_BYTES + payloadBytes;
-  const memory = Buffer.allocUnsafeSlow(total);
+  const memory = allocate(total);
   const packets: Buffer[] = [];
   let offset = 0;
   for (let index = 0; index < plan.length; index++) {
