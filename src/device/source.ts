@@ -4,6 +4,7 @@ import type { Logger } from '#lib/logger.ts';
 import type { VideoSource } from '#media/video-source.ts';
 import { CommandSource } from './command-source.ts';
 import { FileSource } from './file-source.ts';
+import { withoutPasswords } from './redact.ts';
 import { createPatternSource } from './sim/pattern-source.ts';
 import { V4l2Source } from './v4l2-source.ts';
 
@@ -26,7 +27,7 @@ export function createSource(options: {
   if (spec.startsWith('file:')) return new FileSource({ spec, ...parseFileSpec(spec), clock });
   throw new AppError(
     'source.bad-spec',
-    `The source "${spec}" is of no known kind. ` +
+    `The source "${withoutPasswords(spec)}" is of no known kind. ` +
       'Known are v4l2:/dev/video0, command:PROGRAM ARGS, file:/path.h264 and pattern.',
   );
 }

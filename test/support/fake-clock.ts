@@ -20,6 +20,11 @@ export class FakeClock implements Clock {
     return this.timers.size;
   }
 
+  /** Lets `ms` pass without any timer: the machine slept. */
+  skip(ms: number): void {
+    this.time += ms;
+  }
+
   /** Lets `ms` pass; timers run in order, those they set too. */
   advance(ms: number): void {
     const end = this.time + ms;
