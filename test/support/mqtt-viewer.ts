@@ -1,4 +1,4 @@
-import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { IPublishPacket, MqttClient } from 'mqtt';
 import { plainEnvelope } from '#identity/envelope.ts';
 import { type ToCamera, type ToViewer, toViewerSchema } from '#protocol/message.ts';
 import { parseAs, parseJsonAs } from '#protocol/parse.ts';
@@ -6,6 +6,7 @@ import { MAX_STATUS, type Status, stateSince, statusSchema } from '#protocol/sta
 import { cameraInbox, statusTopic, viewerInbox } from '#protocol/topics.ts';
 import type { Uid } from '#protocol/uid.ts';
 import { randomThumbprint } from './camera-signalling.ts';
+import { connectMqtt } from './mqtt-client.ts';
 
 export interface SeenStatus {
   readonly status: Status;
@@ -26,9 +27,8 @@ export class MqttViewer {
   }
 
   static async connect(url: string, version: 4 | 5): Promise<MqttViewer> {
-    const client = await connectAsync(url, { protocolVersion: version, reconnectPeriod: 0 });
+    const client = await connectMqtt(url, { protocolVersion: version });
     const viewer = new MqttViewer(client);
-    client.on('error', () => {});
     client.on('message', (topic, payload, packet) => viewer.take(topic, payload, packet));
     await client.subscribeAsync(viewerInbox(viewer.thumbprint), { qos: 1 });
     return viewer;
