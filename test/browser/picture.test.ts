@@ -1,0 +1,101 @@
+// time limit: 180 s
+import assert from 'node:assert/strict';
+import type { Browser } from 'playwright-core';
+import { suite } from 'uvu';
+import {
+  type CameraProgram,
+  type ServerProgram,
+  startCamera,
+  startServer,
+  temporaryFolder,
+} from '../support/product.ts';
+import { countFrames, launchBrowser, ViewerPage } from './viewer-page.ts';
+
+const test = suite('picture');
+const CLIP_FRAMES = 300;
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let server: ServerProgram;
+let camera: CameraProgram;
+let browser: Browser;
+let address: string;
+
+test.before(async () => {
+  folder = await temporaryFolder('picture');
+  server = await startServer();
+  camera = await startCamera({ server: server.mqttUrl, state: folder.path, name: 'Garden' });
+  browser = await launchBrowser();
+  address = `${server.httpUrl}/#${camera.uid}`;
+});
+
+test.after(async () => {
+  await browser.close();
+  await camera.stop();
+  await server.stop();
+  await folder.remove();
+});
+
+test('plays: every frame in order, the size is right, and it moves', async () => {
+  const viewer = await ViewerPage.open(browser, address);
+  await viewer.waitFor('live');
+  assert.deepEqual(await viewer.pictureSize(), { width: 1280, height: 720 });
+  const watched = await viewer.watch(5000);
+  const { passed, missed } = countFrames(watched.numbers, CLIP_FRAMES);
+  assert.equal(watched.unreadable, 0, 'every barcode is readable');
+  assert.ok(passed >= 130, `${passed} frames went by in 5 s of a picture with 30 a second`);
+  // A busy machine shows fewer frames than it decodes.
+  assert.ok(missed <= passed / 4, `${missed} of ${passed} frames were not shown`);
+  assert.ok(watched.motion > 200, `only ${watched.motion} pixels changed`);
+  assert.deepEqual(viewer.errors, []);
+  await viewer.close();
+});
+
+test('says how it travels and how old it is', async () => {
+  const viewer = await ViewerPage.open(browser, address);
+  await viewer.waitFor('live');
+  await viewer.waitForText(/Latency\n\d+ ms/);
+  await viewer.waitForText(/Frame rate\n(29|30|31) fps/);
+  assert.equal((await viewer.state()).path, 'lan');
+  const text = await viewer.text();
+  assert.match(text, /Garden/);
+  assert.match(text, /Path\nLAN/);
+  assert.match(text, /Resolution\n1280 × 720/);
+  const latency = Number(/Latency\n(\d+) ms/.exec(text)?.[1]);
+  assert.ok(latency > 0 && latency < 250, `latency ${latency} ms`);
+  const kbits = Number(/Bitrate\n(\d+) kbit\/s/.exec(text)?.[1]);
+  assert.ok(kbits > 200 && kbits < 1000, `bitrate ${kbits} kbit/s`);
+  await viewer.page.getByRole('button', { name: 'Details' }).click();
+  await viewer.waitForText(/Watching now\s+only you/);
+  await viewer.close();
+});
+
+test('three viewers at once see the same picture, and know of each other', async () => {
+  const viewers = await Promise.all([1, 2, 3].map(() => ViewerPage.open(browser, address)));
+  await Promise.all(viewers.map((viewer) => viewer.waitFor('live')));
+  const all = await Promise.all(viewers.map((viewer) => viewer.watch(4000)));
+  for (const { numbers } of all) {
+    const { passed } = countFrames(numbers, CLIP_FRAMES);
+    assert.ok(passed >= 100, `${passed} frames went by in 4 s`);
+  }
+  await viewers[0]!.page.getByRole('button', { name: 'Details' }).click();
+  await viewers[0]!.waitForText(/Watching now\s+3 viewers/);
+  await Promise.all(viewers.map((viewer) => viewer.close()));
+});
+
+test('a viewer on a thin link does not slow the others', async () => {
+  const good = await ViewerPage.open(browser, address);
+  await good.waitFor('live');
+  // Half of what the picture needs.
+  const thin = await ViewerPage.open(browser, address, { bytesPerSecond: 40_000 });
+  await thin.waitFor('live', 40_000);
+  const [seenThin, seenGood] = await Promise.all([thin.watch(6000), good.watch(6000)]);
+  const { passed, missed } = countFrames(seenGood.numbers, CLIP_FRAMES);
+  assert.ok(seenThin.numbers.length < 120, `the thin link is no hindrance: ${seenThin.numbers.length} frames in 6 s`);
+  assert.ok(passed >= 160, `${passed} frames went by at the good one in 6 s`);
+  assert.ok(missed <= passed / 4, `the good one did not show ${missed} of ${passed}`);
+  assert.ok(seenGood.longestGapMs < 700, `the good one stood still for ${seenGood.longestGapMs} ms`);
+  await thin.close();
+  await good.close();
+});
+
+test.run();
