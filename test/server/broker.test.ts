@@ -1,4 +1,4 @@
-import * as assert from 'node:assert';
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { IClientOptions, MqttClient } from 'mqtt';

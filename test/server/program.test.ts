@@ -1,10 +1,12 @@
-import * as assert from 'node:assert';
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { loadConfig } from '#config/load.ts';
+import { schema, summary } from '#server/config.ts';
 import { TestChild } from '../support/child.ts';
 import { closed, connectMqtt } from '../support/mqtt-client.ts';
 import { canConnect, until } from '../support/wait.ts';
@@ -75,12 +77,15 @@ test('wrong settings are named, with where they came from; the exit code is 2', 
     [['--config', await file('{"http":')], {}, /is not JSON/],
     [['--config', '/nonexistent.json'], {}, /cannot be read/],
   ];
-  for (const [args, env, message] of cases) {
-    const { code, stderr } = await run(args, env).ended();
-    assert.equal(code, 2, stderr);
-    assert.match(stderr, message);
-    assert.equal(stderr.trim().split('\n').length, 1, stderr);
+  for (const [argv, env, message] of cases) {
+    const wrong = { name: 'AppError', code: 'config.invalid', message };
+    assert.throws(() => loadConfig({ program: 'peercam-server', summary, schema, argv, env }), wrong);
   }
+  const [argv, env, message] = cases[0]!;
+  const { code, stderr } = await run(argv, env).ended();
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, message);
+  assert.equal(stderr.trim().split('\n').length, 1, stderr);
 });
 
 test('flags win over the environment, the environment over the file', async () => {

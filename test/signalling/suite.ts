@@ -1,4 +1,4 @@
-import * as assert from 'node:assert';
+import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { plainEnvelope } from '#identity/envelope.ts';
 import { AppError } from '#lib/error.ts';
