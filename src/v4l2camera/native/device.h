@@ -9,8 +9,8 @@
 #include "js.h"
 #include "uv_min.h"
 
-// More makes no sense for live video, and keeps every count in one byte.
-#define MAX_BUFFERS 32
+// videobuf2's own limit.
+#define MAX_BUFFERS VIDEO_MAX_FRAME
 
 typedef struct {
   void *start;
@@ -29,7 +29,7 @@ typedef struct {
   bool streaming;
   bool lend;  // frames are views of the buffers until released, instead of copies
   uint32_t count;
-  Buffer buffers[MAX_BUFFERS];
+  Buffer *buffers;  // `count` of them while started
   uint32_t generation;  // raised by every stop: tells a delivery loop that its callback stopped or restarted us
   struct v4l2_format format;  // as granted when streaming started
   bool sequence_known;

@@ -1,5 +1,6 @@
 // Buffers: request, map, queue, dequeue, and how their content reaches JavaScript.
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -41,11 +42,11 @@ static int map_buffer(const Device *device, Queue *queue, uint32_t index) {
 
 static int map_buffers(Device *device, Queue *queue, uint32_t wanted) {
   uint32_t granted = wanted;
-  memset(queue->buffers, 0, sizeof queue->buffers);
   int error = request_buffers(device, queue, &granted);
   if (error) return error;
   if (granted == 0) return ENOMEM;
-  if (granted > MAX_BUFFERS) return EOVERFLOW;
+  queue->buffers = calloc(granted, sizeof *queue->buffers);
+  if (!queue->buffers) return ENOMEM;
   queue->count = granted;
   for (uint32_t i = 0; i < granted && !error; i++) error = map_buffer(device, queue, i);
   return error;
@@ -69,6 +70,8 @@ static void unmap_buffers(Device *device, Queue *queue) {
       munmap(buffer->planes[j].start, buffer->planes[j].length);
     }
   }
+  free(queue->buffers);
+  queue->buffers = NULL;
   queue->count = 0;
 }
 
