@@ -1,0 +1,3 @@
+module peercam.example/bench/pion
+
+go 1.19
