@@ -25,6 +25,7 @@ export interface BrokerOptions {
 
 /** Longest MQTT packet, bytes: a sealed message is at most half of it. */
 const MAX_PACKET = 256 * 1024;
+/** What may wait for a client that does not read, bytes: far more than any honest viewer has coming. */
 const MAX_UNREAD = 1024 * 1024;
 /** A viewer watches one mailbox and the status of some cameras. */
 const MAX_SUBSCRIPTIONS = 256;
@@ -58,8 +59,8 @@ export class Broker {
   async start(): Promise<void> {
     this.aedes = await Aedes.createBroker({
       connectTimeout: 10_000,
-      // A client that does not read must not hold up the others for longer.
-      drainTimeout: 2_000,
+      // A client that lets MAX_UNREAD pile up is let go at once: while the broker waits for one, it makes all wait.
+      drainTimeout: 100,
       preConnect: (client, packet, done) => this.preConnect(client, packet, done),
       authenticate: (client, username, password, done) => {
         void this.authenticate(client, username, password).then(
