@@ -104,6 +104,7 @@ test('a picture that stands still is replaced by a new call; the old one stays u
   assert.equal(bench.connection.view.value.stream, old.stream, 'the last picture stays on the screen');
   await bench.playNewest();
   assert.equal(bench.phase, 'live');
+  await bench.pass(500);
   assert.equal(old.closed, true);
   assert.deepEqual(bench.signalling.goodbyes, [bench.signalling.calls[0]]);
   assert.equal(bench.connection.view.value.stream, bench.peer.stream);

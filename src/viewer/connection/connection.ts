@@ -99,8 +99,12 @@ const PROBE_MS = 30_000;
 const STALE_OFFER_MS = 10_000;
 const TICK_MS = 500;
 const TICK_BEFORE_PICTURE_MS = 100;
+/** How long a replaced call's last picture is needed. */
+const FAREWELL_MS = 300;
 const RATES_OVER_MS = 2000;
 const LATENCIES = 31;
+
+type TimerName = 'config' | 'call' | 'presence' | 'tick' | 'doubt' | 'farewell';
 
 /**
  * A viewer's connection to one camera, from the first word to the server until the page closes: a state machine (see
@@ -127,11 +131,13 @@ export class Connection<Stream> {
   private refusal: RefusalMessage | undefined;
   private playing: Call<Stream> | undefined;
   private calling: Call<Stream> | undefined;
+  /** Calls that were replaced; their picture stands until the page has taken over the new one. */
+  private readonly departing = new Set<Call<Stream>>();
   private lastCallAt = Number.NEGATIVE_INFINITY;
   private firstPictureMs: number | undefined;
   private samples: { readonly at: number; readonly measured: Measurement }[] = [];
   private latencies: number[] = [];
-  private readonly timers = new Map<'config' | 'call' | 'presence' | 'tick' | 'doubt', () => void>();
+  private readonly timers = new Map<TimerName, () => void>();
 
   constructor(options: ConnectionOptions<Stream>) {
     this.options = options;
@@ -145,9 +151,9 @@ export class Connection<Stream> {
     this.running = true;
     this.startedAt = this.now();
     if (this.options.supported) {
+      void this.loadConfig();
       // The offer needs neither server nor settings: it is made while they are on their way.
       this.calling = this.newCall();
-      void this.loadConfig();
       this.tick();
     }
     this.publish();
@@ -160,6 +166,7 @@ export class Connection<Stream> {
     for (const cancel of this.timers.values()) cancel();
     this.timers.clear();
     for (const call of [this.playing, this.calling]) this.hangUp(call);
+    this.dismiss();
     this.playing = undefined;
     this.calling = undefined;
     this.options.signalling.stop();
@@ -213,13 +220,13 @@ export class Connection<Stream> {
       this.config = config;
       this.configState = 'ready';
       this.serverProblem = undefined;
-      void this.calling?.prepare(config.iceServers);
       this.options.signalling.start(config, {
         online: () => this.serverOnline(),
         lost: (problem) => this.serverLost(problem),
         status: (status, fresh) => this.statusChanged(status, fresh),
         message: (message) => this.receive(message),
       });
+      void this.calling?.prepare(config.iceServers);
     } catch (error) {
       if (!this.running) return;
       this.configState = 'failed';
@@ -322,14 +329,19 @@ export class Connection<Stream> {
   }
 
   private promote(call: Call<Stream>): void {
-    const old = this.playing;
+    if (this.playing) this.departing.add(this.playing);
     this.playing = call;
     this.calling = undefined;
     this.samples = [];
     this.latencies = [];
     this.callPause.reset();
     this.cancel('call');
-    this.hangUp(old);
+    this.later('farewell', FAREWELL_MS, () => this.dismiss());
+  }
+
+  private dismiss(): void {
+    for (const call of this.departing) this.hangUp(call);
+    this.departing.clear();
   }
 
   private callFailed(): void {
@@ -498,8 +510,10 @@ export class Connection<Stream> {
     const between = (from: number | undefined, to: number | undefined) =>
       from === undefined || to === undefined ? undefined : to - from;
     const answered = call?.has('answered') ?? false;
+    // Later calls find the server reached already.
+    const reaching = (at.preparing ?? 0) < (this.serverAt ?? 0) ? between(this.startedAt, this.serverAt) : undefined;
     const lines: { name: StepView['name']; done: boolean; ms: number | undefined }[] = [
-      { name: 'server', done: this.server === 'online' || answered, ms: between(this.startedAt, this.serverAt) },
+      { name: 'server', done: this.server === 'online' || answered, ms: reaching },
       { name: 'camera', done: answered, ms: between(at.asked, at.answered) },
       { name: 'path', done: call?.has('path') ?? false, ms: between(at.answered, at.path) },
       { name: 'secure', done: call?.has('secured') ?? false, ms: between(at.path, at.secured) },
@@ -517,7 +531,7 @@ export class Connection<Stream> {
     return this.options.timer.now();
   }
 
-  private later(name: 'config' | 'call' | 'presence' | 'tick' | 'doubt', ms: number, run: () => void): void {
+  private later(name: TimerName, ms: number, run: () => void): void {
     this.cancel(name);
     const cancel = this.options.timer.after(ms, () => {
       this.timers.delete(name);
@@ -526,7 +540,7 @@ export class Connection<Stream> {
     this.timers.set(name, cancel);
   }
 
-  private cancel(name: 'config' | 'call' | 'presence' | 'tick' | 'doubt'): void {
+  private cancel(name: TimerName): void {
     this.timers.get(name)?.();
     this.timers.delete(name);
   }

@@ -77,12 +77,19 @@ export class MqttSignalling implements Signalling {
 
   private async connect(): Promise<void> {
     this.waiting = undefined;
-    const config = this.config!;
+    const { mqtt: address, mqttVersion } = this.config!;
     try {
+      // The handshake is under way while the MQTT library is being loaded.
+      const socket = new WebSocket(brokerAddress(address, this.page), 'mqtt');
       const { default: mqtt } = await import('mqtt');
-      if (!this.events || this.client) return;
-      const client = mqtt.connect(brokerAddress(config.mqtt, this.page), {
-        protocolVersion: config.mqttVersion,
+      if (!this.events || this.client) {
+        socket.close();
+        return;
+      }
+      if (socket.readyState > WebSocket.OPEN) throw new Error('the WebSocket was refused');
+      const client = mqtt.connect(socket.url, {
+        createWebsocket: () => socket,
+        protocolVersion: mqttVersion,
         clientId: `viewer-${this.self}`,
         clean: true,
         keepalive: KEEPALIVE_SECONDS,

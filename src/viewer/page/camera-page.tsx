@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { formatUid, type Uid } from '#protocol/uid.ts';
 import type { Connection } from '../connection/connection.ts';
+import type { Phase } from '../connection/phase.ts';
 import { START } from '../label.ts';
 import { words } from '../words.ts';
 import { Brand } from './brand.tsx';
@@ -11,6 +12,9 @@ import { LiveFigures } from './live-bar.tsx';
 import { Picture } from './picture.tsx';
 import { Problem, problemOf } from './problem.tsx';
 import { Steps } from './steps.tsx';
+
+/** Where a person's "try again" can do more than waiting does. */
+const HELPED_BY_RETRY: ReadonlySet<Phase> = new Set(['offline', 'leaving', 'unknown', 'refused', 'server-unreachable']);
 
 /** Pointer at rest this long: the bar over the picture makes way. */
 const REST_MS = 3500;
@@ -47,7 +51,7 @@ export function CameraPage({ uid, connection }: CameraPageProps) {
           <Brand />
         </a>
         <div class="who">
-          <h1>{name ?? formatUid(uid)}</h1>
+          <h1 class={name ? undefined : 'uid'}>{name ?? formatUid(uid)}</h1>
           {name && <p class="uid">{formatUid(uid)}</p>}
         </div>
         <p class={`state ${tone(phase)}`} role="status">
@@ -66,7 +70,7 @@ export function CameraPage({ uid, connection }: CameraPageProps) {
           shown={(from, rtp, atMs) => connection.pictureShown(from, rtp, atMs)}
         />
         {problem && (
-          <Problem problem={problem} retry={phase === 'unsupported' ? undefined : () => connection.retry()} />
+          <Problem problem={problem} retry={HELPED_BY_RETRY.has(phase) ? () => connection.retry() : undefined} />
         )}
         {!problem && !live && (
           <section class="connecting">
@@ -100,11 +104,9 @@ export function CameraPage({ uid, connection }: CameraPageProps) {
   );
 }
 
-function tone(phase: string): string {
+function tone(phase: Phase): string {
   if (phase === 'live') return 'good';
-  return words.phase[phase as keyof typeof words.phase] === words.phase.asking || phase === 'reconnecting'
-    ? 'busy'
-    : 'bad';
+  return words.phase[phase] === words.phase.asking || phase === 'reconnecting' ? 'busy' : 'bad';
 }
 
 /** True once pointer and keyboard have been still for a while. */

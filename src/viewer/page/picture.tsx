@@ -23,10 +23,13 @@ interface PictureProps {
 /** The picture itself; tells of every frame it puts on the screen. */
 export function Picture({ stream, label, shown }: PictureProps) {
   const video = useRef<FrameVideo>(null);
+  const still = useRef<HTMLCanvasElement>(null);
   const blocked = useSignal(false);
 
   useEffect(() => {
     const element = video.current!;
+    // A video element is empty until its new stream's first picture: the old one's last picture shows through it.
+    copyPicture(element, still.current!);
     element.srcObject = stream ?? null;
     if (!stream) return;
     blocked.value = false;
@@ -39,6 +42,7 @@ export function Picture({ stream, label, shown }: PictureProps) {
 
   return (
     <>
+      <canvas ref={still} class="still" />
       <video id="picture" ref={video} aria-label={label} muted autoplay playsInline disableRemotePlayback />
       {blocked.value && (
         <button
@@ -52,6 +56,13 @@ export function Picture({ stream, label, shown }: PictureProps) {
       )}
     </>
   );
+}
+
+function copyPicture(video: HTMLVideoElement, canvas: HTMLCanvasElement): void {
+  if (video.videoWidth === 0) return;
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  canvas.getContext('2d')?.drawImage(video, 0, 0);
 }
 
 /** Calls `shown` for each frame; where the browser tells nothing of frames, once for the first. */
