@@ -170,6 +170,7 @@ for (const width of [390, 1440]) {
       await viewer.waitFor('live');
       await viewer.waitForText(/Latency\n\d+ ms/);
       await photograph('live');
+      assert.equal(await pictureIsOnTop(viewer), true, 'something covers the picture');
       await viewer.page.getByRole('button', { name: 'Details', exact: true }).click();
       await photograph('details');
       await viewer.close();
@@ -178,3 +179,12 @@ for (const width of [390, 1440]) {
 }
 
 test.run();
+
+/** Whether a click into the middle of the picture hits the picture. */
+async function pictureIsOnTop(viewer: ViewerPage): Promise<boolean> {
+  return await viewer.page.evaluate(() => {
+    const picture = document.querySelector('#picture')!;
+    const { x, y, width, height } = picture.getBoundingClientRect();
+    return document.elementFromPoint(x + width / 2, y + height / 2) === picture;
+  });
+}
