@@ -19,7 +19,7 @@ export const summary =
   'peercam-server introduces viewers to cameras: cameras register here over MQTT, and browsers get the viewer ' +
   'from here and find their camera by its UID. The picture itself goes straight from camera to browser.';
 
-const anyHost = 'The address to listen at; empty for all of this machine.';
+const everywhere = 'empty: every address of this machine.';
 
 function positive(value: unknown): void {
   if (!Number.isInteger(value) || (value as number) < 1) throw new Error('expected a whole number of at least 1');
@@ -35,7 +35,7 @@ function iceServers(value: unknown): void {
 export const schema: Schema<ServerConfig> = {
   http: {
     host: {
-      doc: `Web server: ${anyHost}`,
+      doc: `Address of the web server; ${everywhere}`,
       format: String,
       default: '',
       arg: 'http-host',
@@ -52,7 +52,7 @@ export const schema: Schema<ServerConfig> = {
   },
   mqtt: {
     host: {
-      doc: `MQTT: ${anyHost}`,
+      doc: `Address of the MQTT port; ${everywhere}`,
       format: String,
       default: '',
       arg: 'mqtt-host',

@@ -37,7 +37,6 @@ const HEADERS = {
     "frame-ancestors 'none'",
   ].join('; '),
   'Permissions-Policy': 'camera=(self), microphone=(self), fullscreen=(self), geolocation=(), payment=(), usb=()',
-  'Cross-Origin-Opener-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
   'X-Content-Type-Options': 'nosniff',
 };
