@@ -95,7 +95,9 @@ export class Session {
       events: {
         localDescription: (sdp) => options.onAnswer(sdp),
         localCandidate: (candidate, mid) => {
-          if (isUsableCandidate(candidate.replace(/^a=/, ''))) options.onCandidate(candidate, mid);
+          // The library writes a line of SDP; what travels is the attribute alone, which is all some browsers take.
+          const text = candidate.replace(/^a=/, '');
+          if (isUsableCandidate(text)) options.onCandidate(text, mid);
         },
         gathered: () => options.onGathered(),
         state: (state) => this.follow(state),

@@ -93,7 +93,7 @@ export class BrowserPeer implements Peer<MediaStream> {
     const of = (type: string) => [...all.values()].find((stats) => stats.type === type);
     const video = of('inbound-rtp') ?? NOTHING;
     const transport = of('transport') ?? NOTHING;
-    const pair = all.get(transport.selectedCandidatePairId ?? '');
+    const pair = all.get(transport.selectedCandidatePairId ?? '') ?? [...all.values()].find(isPairInUse);
     const local = pathEnd(all.get(pair?.localCandidateId ?? ''));
     const remote = pathEnd(all.get(pair?.remoteCandidateId ?? ''));
     const protocol = all.get(pair?.localCandidateId ?? '')?.protocol ?? 'udp';
@@ -158,9 +158,16 @@ interface StatsRecord {
   readonly localCandidateId?: string;
   readonly remoteCandidateId?: string;
   readonly currentRoundTripTime?: number;
+  readonly nominated?: boolean;
+  readonly state?: string;
   readonly candidateType?: PathEnd['type'];
   readonly address?: string;
   readonly protocol?: string;
+}
+
+/** For browsers that name no selected pair in their transport statistics. */
+function isPairInUse({ type, nominated, state }: StatsRecord): boolean {
+  return type === 'candidate-pair' && nominated === true && state === 'succeeded';
 }
 
 const NOTHING: StatsRecord = { type: 'none' };

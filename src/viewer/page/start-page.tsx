@@ -61,13 +61,13 @@ export function StartPage({ typed, open }: { readonly typed: string; readonly op
             enterkeyhint="go"
             aria-describedby="uid-hint"
             aria-invalid={problem.value !== undefined}
-            // biome-ignore lint/a11y/noAutofocus: the one thing this page is for
-            autoFocus
+            // biome-ignore lint/a11y/noAutofocus: the one thing this page is for, but on a phone its keyboard hides the rest
+            autoFocus={matchMedia('(hover: hover)').matches}
           />
           <p id="uid-hint" class={problem.value ? 'hint wrong' : 'hint'} role="status">
             {problem.value ?? words.start.uidHint}
           </p>
-          <button type="submit" class="button primary wide">
+          <button type="submit" class="button primary wide watch">
             {words.start.watch}
             <Icon name="arrow" />
           </button>
