@@ -175,6 +175,8 @@ export class Signalling {
       // One client is one connection: trying again, and with which version, is decided here.
       reconnectPeriod: 0,
       queueQoSZero: false,
+      // Else mqtt keeps a Buffer for each of 65,536 packet ids: 7 MB, and the garbage collector walks them.
+      writeCache: false,
       will: {
         topic: statusTopic(uid),
         payload: Buffer.from(JSON.stringify(will)),
