@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { Browser } from 'playwright-core';
 import { suite } from 'uvu';
 import { formatUid, uidFromKeyHash } from '#protocol/uid.ts';
+import { freePort, Mosquitto } from '../support/mosquitto.ts';
 import { type ServerProgram, startCamera, startServer, temporaryFolder } from '../support/product.ts';
 import { launchBrowser, ViewerPage } from './viewer-page.ts';
 
@@ -41,6 +42,31 @@ test('the camera comes while its viewer waits', async () => {
   await viewer.waitFor('live', 10_000);
   await viewer.close();
   await camera.stop();
+  await folder.remove();
+});
+
+test('since when a camera is offline, on a standard broker that speaks MQTT 5', async () => {
+  const folder = await temporaryFolder('words');
+  const webSocketPort = await freePort();
+  const broker = await Mosquitto.create([`listener ${webSocketPort} 127.0.0.1`, 'protocol websockets']);
+  const web = await startServer({
+    args: ['--viewer-mqtt', `ws://127.0.0.1:${webSocketPort}`, '--viewer-mqtt-version', '5'],
+  });
+  const camera = await startCamera({ server: broker.url, state: folder.path });
+  const viewer = await ViewerPage.open(browser, `${web.httpUrl}/#${camera.uid}`);
+  await viewer.waitFor('live');
+  await camera.kill();
+  await viewer.waitFor('offline');
+  // Whoever opens it later is told the same.
+  const late = await ViewerPage.open(browser, `${web.httpUrl}/#${camera.uid}`);
+  await late.waitFor('offline');
+  for (const { page } of [viewer, late]) {
+    await page.getByRole('heading', { name: /^This camera is offline since \d\d:\d\d/ }).waitFor();
+  }
+  await viewer.close();
+  await late.close();
+  await web.stop();
+  await broker.remove();
   await folder.remove();
 });
 

@@ -61,7 +61,8 @@ export class Mosquitto {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A TCP port of loopback that nothing listens at just now. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

@@ -31,10 +31,12 @@ const LOOPBACK = '127.0.0.1';
 const READY_MS = 20_000;
 
 /** `peercam-server` on loopback; port 0 takes any free one. */
-export async function startServer(ports: { http?: number; mqtt?: number } = {}): Promise<ServerProgram> {
-  const { http = 0, mqtt = 0 } = ports;
-  const args = ['--http-host', LOOPBACK, '--http-port', `${http}`, '--mqtt-host', LOOPBACK, '--mqtt-port', `${mqtt}`];
-  const { program, ready } = await start('peercam-server', args);
+export async function startServer(
+  options: { http?: number; mqtt?: number; args?: readonly string[] } = {},
+): Promise<ServerProgram> {
+  const { http = 0, mqtt = 0, args = [] } = options;
+  const ports = ['--http-host', LOOPBACK, '--http-port', `${http}`, '--mqtt-host', LOOPBACK, '--mqtt-port', `${mqtt}`];
+  const { program, ready } = await start('peercam-server', [...ports, ...args]);
   return { ...program, httpUrl: String(ready.httpUrl), mqttUrl: String(ready.mqttUrl) };
 }
 

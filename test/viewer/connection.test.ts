@@ -179,6 +179,21 @@ test('says offline and since when, and calls no more than now and then', async (
   assert.equal(bench.phase, 'offline');
 });
 
+test('a person who tries again sees it being tried, and then how things stand', async () => {
+  const bench = new Bench();
+  bench.connection.start();
+  await settle();
+  bench.signalling.events!.online();
+  await settle();
+  bench.signalling.events!.status({ state: 'offline', since: 1234 }, false);
+  bench.connection.retry();
+  await settle();
+  assert.equal(bench.phase, 'asking');
+  assert.equal(bench.signalling.calls.length, 2);
+  await bench.pass(3100);
+  assert.equal(bench.phase, 'offline');
+});
+
 test('a source that is down is no reason for a new call, as long as the camera answers', async () => {
   const bench = new Bench();
   const peer = await bench.goLive();

@@ -93,6 +93,8 @@ const ANSWER_MS = 8000;
 const CONNECT_MS = 20_000;
 /** How long a broker may take to hand out a retained status. */
 const PRESENCE_MS = 5000;
+/** How long a try that a person asked for is shown before the old verdict returns. */
+const TRYING_MS = 3000;
 /** A camera that is away is tried all the same, now and then: its status may be wrong. */
 const PROBE_MS = 30_000;
 /** Candidates gathered longer ago than this may belong to a network that is gone. */
@@ -184,9 +186,21 @@ export class Connection<Stream> {
     this.callPause.reset();
     this.configPause.reset();
     if (this.configState === 'failed') void this.loadConfig();
+    if (this.server === 'lost') this.server = 'connecting';
     this.options.signalling.hurry();
+    this.showTrying();
     this.callNow();
     this.publish();
+  }
+
+  /** For a moment what was known of the camera does not count, so that the person sees it being asked. */
+  private showTrying(): void {
+    if (this.server !== 'online') return;
+    this.presence = 'unheard';
+    this.later('presence', TRYING_MS, () => {
+      this.presence = this.status?.state ?? 'missing';
+      this.publish();
+    });
   }
 
   /** The network or the page came back: what waits for its turn need not wait longer. */
