@@ -21,6 +21,8 @@ export interface WhepOptions {
 const PATH = '/whep';
 /** A client without trickle needs the candidates in the answer: host candidates are there at once, STUN may not be. */
 const GATHER_MS = 500;
+/** Making the answer itself takes a slow board's processor a second and more (DTLS keys). */
+const ANSWER_MS = 5_000;
 /** The address under which all WHEP sessions count as one party's. */
 const VIEWER_PREFIX = 'whep:';
 
@@ -108,7 +110,7 @@ export class WhepServer {
     reply(response, 201, answer);
   }
 
-  /** The answer with the candidates found within `GATHER_MS`. */
+  /** The answer with the candidates found within `GATHER_MS` after it was made. */
   private answer(id: string, offer: string, address: string | undefined): Promise<string> {
     return new Promise((resolve, reject) => {
       let sdp: string | undefined;
@@ -119,20 +121,22 @@ export class WhepServer {
         if (sdp !== undefined) resolve(withCandidates(sdp, candidates));
         else reject(new AppError('whep.no-answer', 'the WebRTC stack made no answer', { retry: true }));
       };
-      cancelWait = this.options.clock.after(GATHER_MS, finish);
+      cancelWait = this.options.clock.after(ANSWER_MS, finish);
       try {
         this.options.viewers.open(id, offer, {
           viewer: VIEWER_PREFIX + id,
           address,
           answer: (text) => {
             sdp = text;
+            cancelWait?.();
+            cancelWait = this.options.clock.after(GATHER_MS, finish);
           },
           candidate: (candidate) => candidates.push(candidate),
           gathered: finish,
           ended: finish,
         });
       } catch (error) {
-        cancelWait();
+        cancelWait?.();
         reject(error);
       }
     });
