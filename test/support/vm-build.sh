@@ -17,7 +17,7 @@ if [ -z "$release" ]; then
   dirname "$ready"
   exit 0
 fi
-vm=$cache/$release
+vm=$cache/$release-$(sha256sum "${BASH_SOURCE[0]}" | cut -c1-8)
 if [ -e "$vm/ready" ]; then
   echo "$vm"
   exit 0
@@ -28,7 +28,7 @@ for tool in dpkg-deb busybox depmod modprobe cpio; do
 done
 PATH=$PATH:/usr/sbin:/sbin
 echo "vm: making a Linux $release guest in $vm" >&2
-rm -rf "$vm"
+rm -rf "$cache/$release"-* # also what an older state of this script made
 mkdir -p "$vm/debs" "$vm/kernel" "$vm/headers" "$vm/initramfs"/{bin,modules,proc,sys,dev,lower,upper,newroot}
 
 flavour=${release##*-}
@@ -42,7 +42,8 @@ modules=./lib/modules/$release
 dpkg-deb --fsys-tarfile "$vm"/debs/linux-image-*.deb |
   tar -x -C "$vm/kernel" --wildcards "./boot/vmlinuz-$release" "$modules/modules.builtin*" "$modules/modules.order" \
     "$modules/kernel/drivers/media/*" "$modules/kernel/drivers/virtio/*" "$modules/kernel/drivers/char/*" \
-    "$modules/kernel/drivers/video/*" "$modules/kernel/net/9p/*" "$modules/kernel/fs/*" "$modules/kernel/lib/*"
+    "$modules/kernel/drivers/video/*" "$modules/kernel/drivers/net/dummy.ko" "$modules/kernel/net/9p/*" \
+    "$modules/kernel/fs/*" "$modules/kernel/lib/*"
 depmod -b "$vm/kernel" "$release"
 for deb in "$vm"/debs/linux-headers-*.deb "$vm"/debs/linux-kbuild-*.deb; do dpkg-deb -x "$deb" "$vm/headers"; done
 rm -rf "$vm/debs"

@@ -33,7 +33,7 @@ export const replay = {
 };
 
 /** The clip the driver replays. */
-export const clip: ClipFrame[] = clipFrames(readFileSync(clipSource()));
+export const clip: ClipFrame[] = clipFrames(readFileSync(`${shared}/pattern.h264`));
 
 /** What the driver delivers for clip frame `index` since it was started. */
 export function expectedFrame(index: number, { repeatHeaders = false } = {}): Uint8Array {
@@ -41,8 +41,10 @@ export function expectedFrame(index: number, { repeatHeaders = false } = {}): Ui
   return index === 0 || repeatHeaders ? frame.data : frame.data.subarray(frame.headers);
 }
 
-export function vividPath(card: string): string {
-  return pathOf(card);
+export function vividPath(): string {
+  const device = listDevices().find((one) => one.driver === 'vivid');
+  if (!device) throw new Error('vivid is not loaded');
+  return device.path;
 }
 
 function pathOf(card: string): string {
@@ -58,8 +60,4 @@ export function replugged(): Promise<boolean> {
     'both nodes are back',
     () => listDevices().filter((one) => one.driver === 'peercam_replay').length === 2,
   );
-}
-
-function clipSource(): string {
-  return `${shared}/pattern.h264`;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';
-import { Camera, listDevices } from 'v4l2camera';
+import { Camera } from 'v4l2camera';
 import { V4l2Source } from '#device/v4l2-source.ts';
 import { monotonicUs } from '#lib/clock.ts';
 import type { AppError } from '#lib/error.ts';
@@ -9,7 +9,7 @@ import type { AccessUnit } from '#media/access-unit.ts';
 import { splitNals } from '#media/annex-b.ts';
 import type { VideoSink } from '#media/video-source.ts';
 import { until } from '../../support/wait.ts';
-import { clip, replay, replugged } from './replay.ts';
+import { clip, replay, replugged, vividPath } from './replay.ts';
 
 /** What peercamd makes of a camera. */
 export function sources({ multiplanar }: { multiplanar: boolean }) {
@@ -46,7 +46,7 @@ export function sources({ multiplanar }: { multiplanar: boolean }) {
 
   test('raw pictures go through the encoder that fits, and keep their capture time', async () => {
     const sink = new Collector();
-    const spec = `v4l2:${vivid()}?width=320&height=180&fps=30`;
+    const spec = `v4l2:${vividPath()}?width=320&height=180&fps=30`;
     source = new V4l2Source({ spec });
     const before = monotonicUs();
     const info = await source.start(sink);
@@ -68,12 +68,12 @@ export function sources({ multiplanar }: { multiplanar: boolean }) {
   });
 
   test('takes the encoder it is told to take, and says when that one will not do', async () => {
-    source = new V4l2Source({ spec: `v4l2:${vivid()}?width=320&height=180&encoder=${replay.encoder()}` });
+    source = new V4l2Source({ spec: `v4l2:${vividPath()}?width=320&height=180&encoder=${replay.encoder()}` });
     const sink = new Collector();
     await source.start(sink);
     await sink.has(2);
     await source.stop();
-    await refuses(`v4l2:${vivid()}?encoder=${vivid()}`, 'source.no-encoder');
+    await refuses(`v4l2:${vividPath()}?encoder=${vividPath()}`, 'source.no-encoder');
   });
 
   test('an IDR on request', async () => {
@@ -109,7 +109,7 @@ export function sources({ multiplanar }: { multiplanar: boolean }) {
 
   test('the encoder unplugged under a running camera', async () => {
     const sink = new Collector();
-    source = new V4l2Source({ spec: `v4l2:${vivid()}?width=320&height=180` });
+    source = new V4l2Source({ spec: `v4l2:${vividPath()}?width=320&height=180` });
     await source.start(sink);
     await sink.has(3);
     replay.set('plugged', 0);
@@ -121,7 +121,7 @@ export function sources({ multiplanar }: { multiplanar: boolean }) {
 
   test('a stalled encoder, and a driver error', async () => {
     const sink = new Collector();
-    source = new V4l2Source({ spec: `v4l2:${vivid()}?width=320&height=180` });
+    source = new V4l2Source({ spec: `v4l2:${vividPath()}?width=320&height=180` });
     await source.start(sink);
     await sink.has(3);
     replay.set('stall', 1);
@@ -154,7 +154,7 @@ export function sources({ multiplanar }: { multiplanar: boolean }) {
     await refuses(`v4l2:${replay.camera()}`, 'source.busy');
     other.close();
     replay.set('plugged', 0);
-    await refuses(`v4l2:${vivid()}`, 'source.no-encoder');
+    await refuses(`v4l2:${vividPath()}`, 'source.no-encoder');
   });
 
   return test;
@@ -204,10 +204,4 @@ async function refuses(spec: string, code: string): Promise<void> {
     return true;
   });
   await source.stop();
-}
-
-function vivid(): string {
-  const device = listDevices().find((one) => one.driver === 'vivid');
-  if (!device) throw new Error('vivid is not loaded');
-  return device.path;
 }
