@@ -15,6 +15,7 @@ export class Child {
   constructor(command: string, args: readonly string[], options: SpawnOptions = {}) {
     this.#name = `${command} ${args.slice(0, 2).join(' ')}`;
     this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
+    process.setMaxListeners(0);
     process.once('exit', this.#killWithUs); // an interrupted bench leaves nothing behind
     this.process.on('error', (error) => {
       this.#errors += error.message;

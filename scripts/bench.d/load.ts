@@ -1,63 +1,45 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child } from './child.ts';
-import type { Peer, Workspace } from './peer.ts';
+import type { Peer, RunningPeer, Workspace } from './peer.ts';
 import type { Counts } from './receiver.ts';
-import type { PeerResult } from './results.ts';
+import type { LoadSample, PeerResult } from './results.ts';
 import { cpuSeconds, memory } from './usage.ts';
 
 const LEAST_FRAMES_PER_SECOND = 29;
-/** From the last viewer's first packet to the measurement: keyframe bursts and start-up are over. */
-const SETTLE_MS = 2000;
+/** A camera sends for months: compilers and buffers of a fresh process are given time to settle, all peers' alike. */
+const WARM_UP_MS = 12_000;
+/** From the newest viewer's first packet to the measurement. */
+const SETTLE_MS = 3_000;
 
-/** One CPU run: a fresh peer, N viewers in another process, what the sender used meanwhile. Adds to `result`. */
+/** One round: a fresh peer, viewers in another process, more and more of them, what the sender used meanwhile. Adds to `result`. */
 export async function measureLoad(
   peer: Peer,
   space: Workspace,
-  { round, viewers, seconds }: { round: number; viewers: number; seconds: number },
+  { round, viewerCounts, seconds }: { round: number; viewerCounts: readonly number[]; seconds: number },
   result: PeerResult,
   progress: (text: string) => void,
 ): Promise<void> {
-  const label = `round ${round}, ${viewers} viewer${viewers > 1 ? 's' : ''}, ${peer.name}`;
+  let label = `round ${round}, ${peer.name}`;
   try {
     const running = await peer.start(space);
-    const receiverArgs = ['--import', 'tsx', join(import.meta.dirname, 'receiver.ts')];
-    const job = JSON.stringify({ endpoint: running.endpoint, viewers });
-    const receiver = new Child(process.execPath, [...receiverArgs, job], { cwd: space.root });
+    const args = ['--import', 'tsx', join(import.meta.dirname, 'receiver.ts'), JSON.stringify(running.endpoint)];
+    const receiver = new Child(process.execPath, args, { cwd: space.root });
     try {
-      await receiver.line(/"connected"/, 10_000 + 6000 * viewers);
-      await delay(SETTLE_MS);
-      const before = { cpu: cpuSeconds(running.pids), feeder: cpuSeconds(running.feederPids), at: performance.now() };
-      const countsBefore = await counts(receiver);
-      await delay(seconds * 1000);
-      const elapsed = (performance.now() - before.at) / 1000;
-      const perViewerMinute = 60 / elapsed / viewers;
-      const cpu = (cpuSeconds(running.pids) - before.cpu) * perViewerMinute;
-      const feeder = (cpuSeconds(running.feederPids) - before.feeder) * perViewerMinute;
-      const countsAfter = await counts(receiver);
-      const { rss, pss } = memory(running.pids);
-      const frames = countsAfter.map((after, index) => after.frames - countsBefore[index]!.frames);
-      const framesPerSecond = Math.min(...frames) / elapsed;
-      const lost = countsAfter.reduce((sum, after, index) => sum + after.lost - countsBefore[index]!.lost, 0);
-      progress(
-        `${label}: ${cpu.toFixed(3)} CPU s/viewer-minute, feeder ${feeder.toFixed(3)}, ${rss.toFixed(0)} MB, ` +
-          `${framesPerSecond.toFixed(1)} fps, ${lost} lost`,
-      );
-      if (framesPerSecond < LEAST_FRAMES_PER_SECOND) {
-        result.invalid.push(`${label}: a viewer got ${framesPerSecond.toFixed(1)} frames per second`);
-        return;
+      for (const [index, viewers] of viewerCounts.entries()) {
+        label = `round ${round}, ${viewers} viewer${viewers > 1 ? 's' : ''}, ${peer.name}`;
+        receiver.process.stdin?.write(`viewers ${viewers}\n`);
+        await receiver.line(/"connected"/, 10_000 + 6000 * viewers);
+        await delay(index === 0 ? WARM_UP_MS : SETTLE_MS);
+        const sample = { round, viewers, ...(await measure(running, receiver, viewers, seconds)) };
+        progress(
+          `${label}: ${sample.cpuPerViewerMinute.toFixed(3)} CPU s/viewer-minute, feeder ` +
+            `${sample.feederCpuPerViewerMinute.toFixed(3)}, ${sample.rssMb.toFixed(0)} MB, ` +
+            `${sample.framesPerSecond.toFixed(1)} fps, ${sample.lost} lost`,
+        );
+        if (sample.framesPerSecond >= LEAST_FRAMES_PER_SECOND) result.load.push(sample);
+        else result.invalid.push(`${label}: a viewer got ${sample.framesPerSecond.toFixed(1)} frames per second`);
       }
-      result.load.push({
-        round,
-        viewers,
-        seconds: elapsed,
-        cpuPerViewerMinute: cpu,
-        feederCpuPerViewerMinute: feeder,
-        rssMb: rss,
-        pssMb: pss,
-        framesPerSecond,
-        lost,
-      });
     } finally {
       await receiver.stop();
       await running.stop();
@@ -68,8 +50,39 @@ export async function measureLoad(
   }
 }
 
+async function measure(
+  { pids, feederPids }: RunningPeer,
+  receiver: Child,
+  viewers: number,
+  seconds: number,
+): Promise<Omit<LoadSample, 'round' | 'viewers'>> {
+  const before = {
+    counts: await counts(receiver),
+    at: performance.now(),
+    cpu: cpuSeconds(pids),
+    feeder: cpuSeconds(feederPids),
+  };
+  await delay(seconds * 1000);
+  const elapsed = (performance.now() - before.at) / 1000;
+  const perViewerMinute = 60 / elapsed / viewers;
+  const cpu = cpuSeconds(pids) - before.cpu;
+  const feeder = cpuSeconds(feederPids) - before.feeder;
+  const after = await counts(receiver);
+  const { rss, pss } = memory(pids);
+  const got = (field: keyof Counts) => after.map((count, index) => count[field] - before.counts[index]![field]);
+  return {
+    seconds: elapsed,
+    cpuPerViewerMinute: cpu * perViewerMinute,
+    feederCpuPerViewerMinute: feeder * perViewerMinute,
+    rssMb: rss,
+    pssMb: pss,
+    framesPerSecond: Math.min(...got('frames')) / elapsed,
+    lost: got('lost').reduce((sum, lost) => sum + lost),
+  };
+}
+
 async function counts(receiver: Child): Promise<Counts[]> {
-  receiver.process.stdin?.write('\n');
+  receiver.process.stdin?.write('counts\n');
   const [line] = await receiver.line(/^{"type":"counts".*/);
   return (JSON.parse(line) as { viewers: Counts[] }).viewers;
 }

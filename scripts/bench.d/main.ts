@@ -36,7 +36,10 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds ?? (values.quick ? 4 : 15));
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
 const firstFrames = Number(values['first-frames'] ?? (values.quick ? 3 : 15));
-const viewerCounts = values.viewers.split(',').map(Number);
+const viewerCounts = values.viewers
+  .split(',')
+  .map(Number)
+  .sort((a, b) => a - b);
 const skipped = values.skip.split(',');
 const chosen = values.peers.split(',').map((name) => {
   const peer = PEERS.find((candidate) => candidate.name === name);
@@ -70,9 +73,8 @@ for (const result of peers) if (result.missing) progress(`${result.title}: missi
 
 if (!skipped.includes('load')) {
   for (let round = 1; round <= rounds; round++) {
-    for (const viewers of viewerCounts) {
-      for (const peer of present) await measureLoad(peer, space, { round, viewers, seconds }, resultOf(peer), progress);
-    }
+    for (const peer of present)
+      await measureLoad(peer, space, { round, viewerCounts, seconds }, resultOf(peer), progress);
   }
 }
 const chromium = new ChromiumViewer();

@@ -2,8 +2,8 @@
  * The viewers of a CPU run: one process, N PeerConnections, each counting the frames it really gets (RTP markers, RFC 6184) and
  * answering as a browser does: receiver reports every second and, where negotiated, transport-wide feedback 16 times a second.
  *
- * usage: receiver.ts '{"endpoint":…,"viewers":N}'; prints {"type":"connected"}, then one {"type":"counts",…} line for every line
- * on stdin; ends when stdin ends.
+ * usage: receiver.ts ENDPOINT (JSON). For every line `viewers N` on stdin it connects until there are N, and prints {"type":"connected"};
+ * for every line `counts` it prints {"type":"counts","viewers":[…]}. It ends when stdin ends.
  */
 import { createInterface } from 'node:readline';
 import datachannel from 'node-datachannel';
@@ -150,12 +150,16 @@ async function startViewer(endpoint: Endpoint): Promise<Viewer> {
   }
 }
 
-const { endpoint, viewers } = JSON.parse(process.argv[2] ?? '{}') as { endpoint: Endpoint; viewers: number };
-const started: Viewer[] = [];
-for (let i = 0; i < viewers; i++) started.push(await startViewer(endpoint));
-console.log(JSON.stringify({ type: 'connected' }));
-for await (const _ of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify({ type: 'counts', viewers: started.map((viewer) => viewer.counts) }));
+const endpoint = JSON.parse(process.argv[2] ?? '') as Endpoint;
+const viewers: Viewer[] = [];
+for await (const line of createInterface({ input: process.stdin })) {
+  const [command, count] = line.split(' ');
+  if (command === 'viewers') {
+    while (viewers.length < Number(count)) viewers.push(await startViewer(endpoint));
+    console.log(JSON.stringify({ type: 'connected' }));
+  } else {
+    console.log(JSON.stringify({ type: 'counts', viewers: viewers.map((viewer) => viewer.counts) }));
+  }
 }
-for (const viewer of started) await viewer.stop();
+for (const viewer of viewers) await viewer.stop();
 process.exit(0); // native threads would keep the process

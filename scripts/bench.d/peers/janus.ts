@@ -64,7 +64,7 @@ function configure(directory: string, port: number, videoPort: number): void {
   const write = (file: string, text: string) => writeFileSync(join(directory, file), text);
   write(
     'janus.jcfg',
-    `general: { plugins_folder = "${PLUGINS}/plugins"; transports_folder = "${PLUGINS}/transports"; debug_level = 4 }
+    `general: { plugins_folder = "${PLUGINS}/plugins"; transports_folder = "${PLUGINS}/transports"; debug_level = 4; session_timeout = 0 }
 plugins: { disable = "${others('plugins', 'libjanus_streaming.so')}" }
 transports: { disable = "${others('transports', 'libjanus_http.so')}" }
 events: { broadcast = false }
