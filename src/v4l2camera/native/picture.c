@@ -42,41 +42,56 @@ static const Layout *layout_of(uint32_t fourcc) {
   return NULL;
 }
 
-static size_t divide_up(size_t value, size_t by) { return (value + by - 1) / by; }
+static uint64_t divide_up(uint64_t value, uint64_t by) { return (value + by - 1) / by; }
 
-// Where one component lies.
+// Where one component lies. 64 bits also on 32-bit boards: a product of numbers from outside must not wrap.
 typedef struct {
   uint8_t *start;
-  size_t stride, row_bytes, rows;
+  uint64_t stride, row_bytes, rows;
 } Area;
 
-// In one memory plane the components follow one another, each `stride * rows` of the format's own height long
-// (V4L2 documentation, "Planar YUV formats"); false when the memory is too short for that.
-static bool area_of(const Picture *picture, const Layout *layout, uint32_t index, Area *area) {
+static uint32_t plane_of(const Layout *layout, uint32_t component) { return layout->separate ? component : 0; }
+
+// bytesperline speaks of the first component of its plane; the others are in proportion.
+static uint64_t stride_of(const Picture *picture, const Layout *layout, uint32_t index) {
+  uint64_t line = picture->bytes_per_line[plane_of(layout, index)];
+  if (layout->separate) return line;
   const Component *first = &layout->components[0], *component = &layout->components[index];
-  size_t offset = 0;
-  uint32_t plane = layout->separate ? index : 0;
+  return line * component->step * first->horizontal / (first->step * component->horizontal);
+}
+
+static uint64_t rows_of(const Picture *picture, const Layout *layout, uint32_t index) {
+  return divide_up(picture->height, layout->components[index].vertical);
+}
+
+// In one memory plane the components follow one another, each as many rows of its stride as the format's own height
+// says (V4L2 documentation, "Planar YUV formats").
+static uint64_t offset_of(const Picture *picture, const Layout *layout, uint32_t index) {
+  uint64_t offset = 0;
+  for (uint32_t i = 0; !layout->separate && i < index; i++)
+    offset += stride_of(picture, layout, i) * rows_of(picture, layout, i);
+  return offset;
+}
+
+// False when the memory is too short for what the format says.
+static bool area_of(const Picture *picture, const Layout *layout, uint32_t index, Area *area) {
+  const Component *component = &layout->components[index];
+  uint32_t plane = plane_of(layout, index);
   if (plane >= picture->plane_count) return false;
-  size_t line = picture->bytes_per_line[plane];
-  for (uint32_t i = 0; i <= index; i++) {
-    const Component *c = &layout->components[i];
-    if (layout->separate && i != index) continue;
-    // bytesperline speaks of the first component of its plane; the others are in proportion.
-    size_t stride = layout->separate ? line : line * c->step * first->horizontal / (first->step * c->horizontal);
-    size_t rows = divide_up(picture->height, c->vertical);
-    if (i == index) *area = (Area){NULL, stride, divide_up(picture->width, component->horizontal) * component->step, rows};
-    else offset += stride * rows;
-  }
+  area->stride = stride_of(picture, layout, index);
+  area->rows = rows_of(picture, layout, index);
+  area->row_bytes = divide_up(picture->width, component->horizontal) * component->step;
   if (area->row_bytes > area->stride || area->rows == 0) return false;
-  size_t end = offset + area->stride * (area->rows - 1) + area->row_bytes;
+  uint64_t offset = offset_of(picture, layout, index);
+  uint64_t end = offset + area->stride * (area->rows - 1) + area->row_bytes;
   if (end > picture->planes[plane].length) return false;
   area->start = (uint8_t *)picture->planes[plane].start + offset;
   return true;
 }
 
 static void copy_area(const Area *target, const Area *source) {
-  size_t rows = source->rows < target->rows ? source->rows : target->rows;
-  size_t bytes = source->row_bytes < target->row_bytes ? source->row_bytes : target->row_bytes;
+  size_t rows = (size_t)(source->rows < target->rows ? source->rows : target->rows);
+  size_t bytes = (size_t)(source->row_bytes < target->row_bytes ? source->row_bytes : target->row_bytes);
   if (target->stride == source->stride) {
     memcpy(target->start, source->start, target->stride * (rows - 1) + bytes);
     return;
