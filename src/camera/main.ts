@@ -41,19 +41,23 @@ async function main(): Promise<void> {
   endOnDefects(log);
 
   const key = await loadDeviceKey(config.state);
+  const source = createSource({ spec: config.source, patternClip: patternClip(), log: log.child({ part: 'source' }) });
   const camera = createCamera({
     config,
     key,
     envelope: plainEnvelope(key.uid),
     devices: {
-      source: createSource({ spec: config.source, patternClip: patternClip(), log: log.child({ part: 'source' }) }),
+      source,
       peers: nodeDataChannelPeers({ log }),
       clock: systemClock,
     },
     log,
   });
   stopOnSignals(camera.stop, log);
-  log.info({ uid: formatUid(key.uid), version, source: config.source, server: config.server.url }, 'peercamd starts');
+  log.info(
+    { uid: formatUid(key.uid), version, source: source.spec, server: new URL(config.server.url).host },
+    'peercamd starts',
+  );
   const { whepUrl } = await camera.start();
   log.info({ uid: formatUid(key.uid) }, 'viewers can find this camera');
   // A parent that forked us (the demo, a test) learns when, and where.

@@ -50,7 +50,10 @@ async function makeKey(stateDir: string, path: string): Promise<string> {
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
   const fresh = `${path}.new`;
   try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    // Not recursive: a state directory in the wrong place is a mistake, and Node loops for ever where /proc refuses one.
+    await mkdir(stateDir, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
     const file = await open(fresh, 'w', 0o400);
     try {
       await file.writeFile(pem);

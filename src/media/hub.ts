@@ -181,7 +181,10 @@ export class Hub {
   private deliver(fresh: AccessUnit): void {
     if (!this.running) return;
     const unit = this.options.parameterSets.complete(fresh);
-    if (unit === undefined) return this.missParameterSets();
+    if (unit === undefined) {
+      this.missParameterSets();
+      return;
+    }
     this.remember(unit);
     for (const reader of this.readers) reader.offer(unit);
   }

@@ -1,0 +1,93 @@
+// time limit: 600 s
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { usageOf } from '../support/process-usage.ts';
+import {
+  type CameraProgram,
+  type ServerProgram,
+  startCamera,
+  startServer,
+  temporaryFolder,
+} from '../support/product.ts';
+import { until } from '../support/wait.ts';
+import { type WhepTarget, WhepViewer } from '../support/whep-viewer.ts';
+
+const TOKEN = 'a-token-for-the-test';
+/** The first cycles fill caches and warm the compiler; what grows after them grows for ever. */
+const WARM_UP = 100;
+const CYCLES = 500;
+/** Also how many HTTP connections the test's own client keeps open, now more, now fewer. */
+const AT_ONCE = 4;
+/** Less than a tenth of the 33 KB that one forgotten track or channel costs, times the cycles. */
+const RSS_ALLOWANCE = CYCLES * 3_000;
+
+const test = suite('endurance');
+let server: ServerProgram;
+let camera: CameraProgram;
+let target: WhepTarget;
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+
+test.before(async () => {
+  folder = await temporaryFolder('endurance');
+  server = await startServer();
+  camera = await startCamera({ server: server.mqttUrl, state: folder.path, whepToken: TOKEN });
+  target = { url: camera.whepUrl!, token: TOKEN };
+});
+
+test.after(async () => {
+  await camera.stop();
+  await server.stop();
+  await folder.remove();
+});
+
+test('500 viewers come and go, and nothing of them stays', async () => {
+  // One watches all the time, so that the encoder's own starts and stops do not blur the picture.
+  const constant = new WhepViewer(target, { keep: 10 });
+  await constant.watch();
+  await comeAndGo(WARM_UP);
+  const before = await atRest();
+  await comeAndGo(CYCLES);
+  const after = await atRest();
+  console.log(`\n  before ${JSON.stringify(before)}\n  after  ${JSON.stringify(after)}`);
+  assert.ok(after.fds - before.fds <= AT_ONCE, `file descriptors grew from ${before.fds} to ${after.fds}`);
+  assert.equal(after.threads, before.threads, 'threads');
+  assert.ok(after.maps - before.maps < 50, `memory maps grew from ${before.maps} to ${after.maps}`);
+  assert.ok(after.rss - before.rss < RSS_ALLOWANCE, `memory grew from ${before.rss} to ${after.rss} bytes`);
+  assert.equal(constant.gaps, 0, 'the one that stayed missed nothing');
+  await constant.leave();
+});
+
+test.run();
+
+async function comeAndGo(times: number): Promise<void> {
+  for (let done = 0; done < times; done += AT_ONCE) {
+    const ended = sessionsEnded();
+    await Promise.all(
+      Array.from({ length: AT_ONCE }, async (_, index) => {
+        const viewer = new WhepViewer(target, { keep: 10 });
+        await viewer.watch();
+        // Every kind of leaving: with a goodbye, and just gone.
+        if ((done + index) % 2 === 0) await viewer.leave();
+        else viewer.close();
+      }),
+    );
+    await until('the camera has noticed that they left', () => sessionsEnded() === ended + AT_ONCE, 20_000);
+  }
+}
+
+function sessionsEnded(): number {
+  return camera.log().match(/viewer left/g)?.length ?? 0;
+}
+
+/** What the daemon holds when nothing is under way any more. */
+async function atRest() {
+  let last = usageOf(camera.pid);
+  await until('its descriptors and threads are at rest', async () => {
+    const now = usageOf(camera.pid);
+    const rests = now.fds === last.fds && now.threads === last.threads;
+    last = now;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return rests;
+  });
+  return last;
+}
