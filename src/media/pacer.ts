@@ -44,6 +44,13 @@ export class Pacer {
     this.schedule();
   }
 
+  /** Takes the bytes of a whole picture at once; false when something waits or the bucket has less. */
+  take(bytes: number): boolean {
+    if (this.waiting.length > 0 || this.tokens < bytes) return false;
+    this.tokens -= bytes;
+    return true;
+  }
+
   /** Refills the bucket; once before each picture is enough. */
   refill(): void {
     const now = this.options.clock.now();

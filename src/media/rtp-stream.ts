@@ -36,6 +36,11 @@ const RETRANSMIT = { share: 0.25, burstBytes: 48 * 1024 };
 const MAX_COPIES = 3;
 /** Before the round trip is known. */
 const ASSUMED_RTT_MS = 40;
+/**
+ * On a path that loses nothing one picture in this many carries transport-wide numbers. A viewer answers numbered packets
+ * 16 times a second, and each answer wakes four threads here: a third of what a viewer costs.
+ */
+const NUMBERED_EVERY = 15;
 /** 40 kB at once, then 20 Mbit/s: an IDR of a 2 Mbit/s stream leaves within 20 ms. */
 const PACING = { burstBytes: 40 * 1024, bytesPerSecond: 2_500_000 };
 
@@ -60,6 +65,8 @@ export class RtpStream {
   private readonly historyTimestamp = new Uint32Array(HISTORY);
   private readonly historySentAt = new Float64Array(HISTORY);
   private readonly historyCopies = new Uint8Array(HISTORY);
+  private readonly unnumbered: RtpIdentity;
+  private pictures = 0;
   private sequence: number;
   private transportSequence = 0;
   private lastTimestamp = 0;
@@ -68,6 +75,7 @@ export class RtpStream {
   constructor(options: RtpStreamOptions) {
     this.options = options;
     this.identity = options.identity;
+    this.unnumbered = { ...options.identity, transportCcId: 0 };
     this.sequence = options.firstSequence & 0xffff;
     this.pacer = new Pacer({ ...PACING, clock: options.clock, onDrained: options.onDrained });
   }
@@ -85,8 +93,16 @@ export class RtpStream {
   /** Sends one access unit in the packets that all viewers share. */
   sendUnit(unit: AccessUnit, packets: readonly Buffer[]): void {
     const timestamp = this.nextTimestamp(unit);
+    const numbered = this.stats.fractionLost > 0 || this.pictures++ % NUMBERED_EVERY === 0;
+    const identity = numbered ? this.identity : this.unnumbered;
+    const bytes = packets.reduce((sum, packet) => sum + packet.length, 0);
     this.pacer.refill();
-    for (const packet of packets) this.pacer.push(packet.length, () => this.sendFresh(packet, timestamp));
+    if (this.pacer.take(bytes)) this.sendFresh(packets, timestamp, identity);
+    else {
+      for (const packet of packets) {
+        this.pacer.push(packet.length, () => this.sendFresh([packet], timestamp, identity));
+      }
+    }
     const now = this.options.clock.now();
     if (now - this.reportedAt >= SENDER_REPORT_MS) this.sendReport(now);
   }
@@ -123,18 +139,27 @@ export class RtpStream {
     return this.lastTimestamp;
   }
 
-  private sendFresh(packet: Buffer, timestamp: number): void {
-    const sequence = this.sequence;
-    this.sequence = (sequence + 1) & 0xffff;
+  /** All are made ready first and leave back to back: then the receiving side wakes once, not for every packet. */
+  private sendFresh(packets: readonly Buffer[], timestamp: number, identity: RtpIdentity): void {
+    const now = this.options.clock.now();
+    for (const packet of packets) {
+      const sequence = this.sequence;
+      this.sequence = (sequence + 1) & 0xffff;
+      this.remember(packet, sequence, timestamp, now);
+      this.stats.packets++;
+      this.stats.octets += packet.length;
+      this.budget.earn(packet.length);
+      this.address(packet, identity, sequence, timestamp);
+    }
+    for (const packet of packets) this.options.send(packet);
+  }
+
+  private remember(packet: Buffer, sequence: number, timestamp: number, now: number): void {
     const slot = sequence & (HISTORY - 1);
     this.history[slot] = packet;
     this.historyTimestamp[slot] = timestamp;
-    this.historySentAt[slot] = this.options.clock.now();
+    this.historySentAt[slot] = now;
     this.historyCopies[slot] = 0;
-    this.stats.packets++;
-    this.stats.octets += packet.length;
-    this.budget.earn(packet.length);
-    this.transmit(packet, sequence, timestamp);
   }
 
   private sendAgain(sequence: number): void {
@@ -153,13 +178,13 @@ export class RtpStream {
     this.historyCopies[slot]!++;
     this.historySentAt[slot] = now;
     this.stats.retransmitted++;
-    this.transmit(packet, sequence, this.historyTimestamp[slot]!);
+    this.address(packet, this.identity, sequence, this.historyTimestamp[slot]!);
+    this.options.send(packet);
   }
 
-  private transmit(packet: Buffer, sequence: number, timestamp: number): void {
-    this.transportSequence = (this.transportSequence + 1) & 0xffff;
-    patchHeader(packet, this.identity, sequence, timestamp, this.transportSequence);
-    this.options.send(packet);
+  private address(packet: Buffer, identity: RtpIdentity, sequence: number, timestamp: number): void {
+    if (identity.transportCcId > 0) this.transportSequence = (this.transportSequence + 1) & 0xffff;
+    patchHeader(packet, identity, sequence, timestamp, this.transportSequence);
   }
 
   private sendReport(now: number): void {

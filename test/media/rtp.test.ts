@@ -89,7 +89,7 @@ test('two viewers share the packets of a unit, and each sees its own numbers', (
   assert.deepEqual(nalsOf(two.sent.map(({ rtp }) => rtp)), nalsOf(one.sent.map(({ rtp }) => rtp)));
 });
 
-test('sequence numbers and timestamps wrap; transport-wide numbers count every packet', () => {
+test('sequence numbers and timestamps wrap; one picture in 15 carries transport-wide numbers', () => {
   const { sent, send } = setUp();
   for (let frame = 0; frame < 20; frame++) send(slice({ idr: frame === 0, timestampUs: frame * 33_333 }));
   assert.deepEqual(
@@ -98,9 +98,20 @@ test('sequence numbers and timestamps wrap; transport-wide numbers count every p
   );
   assert.equal(sent[1]!.rtp.timestamp, (0xffff_ff00 + 2_999) >>> 0);
   assert.deepEqual(
-    sent.map(({ rtp }) => rtp.extensions.get(3)!.readUInt16BE()),
-    Array.from({ length: 20 }, (_, index) => index + 1),
+    sent.map(({ rtp }) => rtp.extensions.get(3)?.readUInt16BE()),
+    Array.from({ length: 20 }, (_, index) => (index % 15 === 0 ? 1 + index / 15 : undefined)),
   );
+});
+
+test('on a path that loses, every picture carries transport-wide numbers', () => {
+  const { sent, stream, send } = setUp();
+  const report = Buffer.alloc(32);
+  report.writeUInt32BE(0x81c90007, 0);
+  report.writeUInt32BE(identity.ssrc, 8);
+  report[12] = 13;
+  stream.receive(report);
+  for (let frame = 0; frame < 20; frame++) send(slice({ idr: frame === 0, timestampUs: frame * 33_333 }));
+  assert.ok(sent.every(({ rtp }) => rtp.extensions.has(3)));
 });
 
 test('pictures sent again after a loss never turn the time back', () => {
