@@ -6,6 +6,8 @@ export const viewerConfigSchema = v.object({
   mqtt: v.pipe(v.string(), v.minLength(1), v.maxLength(512)),
   /** The version the broker speaks: 4 is MQTT 3.1.1, 5 is MQTT 5. */
   mqttVersion: v.picklist([4, 5]),
+  /** The IP address that this request came from, as this host sees it. */
+  address: v.optional(v.pipe(v.string(), v.ip('an IP address'))),
   /** As in RTCConfiguration.iceServers. */
   iceServers: v.array(v.object({ urls: v.union([v.string(), v.array(v.string())]) })),
 });

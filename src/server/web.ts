@@ -84,7 +84,7 @@ export class Web {
       return;
     }
     const path = (request.url ?? '/').split('?')[0]!;
-    if (path === '/config.json') json(response, this.options.viewerConfig);
+    if (path === '/config.json') json(response, { ...this.options.viewerConfig, address: addressOf(request) });
     else if (path === '/healthz') json(response, { status: 'ok' });
     else if (!this.options.site.respond(path, request, response)) this.missing(path, response);
   }
@@ -109,6 +109,11 @@ export class Web {
       this.options.broker.accept(createWebSocketStream(webSocket), request.socket.remoteAddress, request);
     });
   }
+}
+
+/** The viewer's address without an IPv4-in-IPv6 prefix or a zone; undefined when the connection is gone already. */
+function addressOf(request: IncomingMessage): string | undefined {
+  return request.socket.remoteAddress?.replace(/^::ffff:/, '').replace(/%.*$/, '');
 }
 
 function json(response: ServerResponse, value: object): void {

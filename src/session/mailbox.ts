@@ -38,13 +38,14 @@ export class Mailbox {
     }
   }
 
-  private answer(viewer: string, { call, sdp }: CallMessage): void {
+  private answer(viewer: string, { call, sdp, address }: CallMessage): void {
     const { viewers, send, log } = this.options;
     // QoS 1 delivers at least once: the second copy of a call is no second call.
     if (viewers.find(call, viewer) !== undefined) return;
     try {
       viewers.open(call, sdp, {
         viewer,
+        address,
         answer: (answer) => send(viewer, { type: 'answer', call, sdp: answer }),
         candidate: (candidate, mid) => send(viewer, { type: 'candidate', call, candidate, mid }),
         gathered() {},

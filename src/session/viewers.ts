@@ -17,7 +17,7 @@ export interface ViewersOptions extends Pick<SessionOptions, 'peers' | 'iceServe
 export interface ViewerLink {
   /** The viewer's address, for logs and for telling whose session is whose. */
   readonly viewer: string;
-  /** The IP address the offer came from, where the transport tells. */
+  /** The IP address the offer came from, where the transport or the viewer tells. */
   readonly address?: string;
   answer(sdp: string): void;
   candidate(candidate: string, mid: string): void;

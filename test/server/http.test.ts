@@ -99,7 +99,13 @@ test('HEAD answers what GET would, without the body', async () => {
 test('the configuration is what the viewer expects', async () => {
   const response = await fetch(`${server.httpUrl}/config.json`);
   const config = parseAs(viewerConfigSchema, await response.json(), 'config.json');
-  assert.deepEqual(config, { mqtt: '/mqtt', mqttVersion: 4, iceServers: [{ urls: 'stun:stun.example:3478' }] });
+  assert.deepEqual(config, {
+    mqtt: '/mqtt',
+    mqttVersion: 4,
+    // What a browser does not know of itself.
+    address: '127.0.0.1',
+    iceServers: [{ urls: 'stun:stun.example:3478' }],
+  });
 });
 
 test('every answer carries the security headers', async () => {

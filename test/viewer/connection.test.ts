@@ -44,7 +44,8 @@ test('makes its offer while the server is still being reached', async () => {
   assert.deepEqual(bench.signalling.sent, []);
   bench.signalling.events!.online();
   await settle();
-  assert.deepEqual(bench.signalling.sent, [{ type: 'call', call: bench.signalling.calls[0]!, sdp: 'offer 0' }]);
+  const call = bench.signalling.calls[0]!;
+  assert.deepEqual(bench.signalling.sent, [{ type: 'call', call, sdp: 'offer 0', address: '192.0.2.7' }]);
 });
 
 test('sends candidates that come after the offer, not those before', async () => {

@@ -127,7 +127,7 @@ export class Bench {
     signalling: this.signalling,
     loadConfig: async () => {
       if (this.config === 'missing') throw new Error('config.json: HTTP 502');
-      return { mqtt: '/mqtt', mqttVersion: 4, iceServers: [] };
+      return { mqtt: '/mqtt', mqttVersion: 4, address: '192.0.2.7', iceServers: [] };
     },
     makePeer: (events) => {
       const peer = new FakePeer(events, this.peers.length);

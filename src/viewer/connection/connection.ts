@@ -408,7 +408,7 @@ export class Connection<Stream> {
     if (this.calling !== call || this.server !== 'online' || call.has('asked')) return;
     this.lastCallAt = this.now();
     const sdp = call.ask();
-    this.options.signalling.send({ type: 'call', call: call.id, sdp });
+    this.options.signalling.send({ type: 'call', call: call.id, sdp, address: this.config?.address });
   }
 
   private dropCalling(how: { readonly goodbye: boolean } = { goodbye: true }): void {

@@ -3,6 +3,9 @@ import type { Peer, PeerEvents } from './connection.ts';
 import { type PathEnd, pathOf } from './path.ts';
 import type { Measurement } from './statistics.ts';
 
+/** The first candidate comes within 2 ms where there is a network at all; it is not worth a longer wait. */
+const FIRST_CANDIDATE_MS = 25;
+
 /** Whether this browser can do what a call needs: WebRTC, and H.264 in it. */
 export function browserCanPlay(): boolean {
   return typeof RTCPeerConnection === 'function' && playableCodecs().length > 0;
@@ -59,10 +62,16 @@ export class BrowserPeer implements Peer<MediaStream> {
     this.offer.catch(() => {});
   }
 
+  /** Resolves with the first candidate: the camera connects at once only where the offer itself holds one. */
   async prepare(iceServers: RTCIceServer[]): Promise<void> {
     const connection = this.connection!;
     if (iceServers.length > 0) connection.setConfiguration({ ...connection.getConfiguration(), iceServers });
+    const firstCandidate = new Promise<void>((resolve) => {
+      connection.addEventListener('icecandidate', () => resolve(), { once: true });
+      setTimeout(resolve, FIRST_CANDIDATE_MS);
+    });
     await connection.setLocalDescription(await this.offer);
+    await firstCandidate;
   }
 
   localSdp(): string {
