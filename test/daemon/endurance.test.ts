@@ -2,17 +2,10 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { usageOf } from '../support/process-usage.ts';
-import {
-  type CameraProgram,
-  type ServerProgram,
-  startCamera,
-  startServer,
-  temporaryFolder,
-} from '../support/product.ts';
 import { until } from '../support/wait.ts';
-import { type WhepTarget, WhepViewer } from '../support/whep-viewer.ts';
+import { startWhepCamera, type WhepCamera } from '../support/whep-camera.ts';
+import { WhepViewer } from '../support/whep-viewer.ts';
 
-const TOKEN = 'a-token-for-the-test';
 /** The first cycles fill caches and warm the compiler; what grows after them grows for ever. */
 const WARM_UP = 100;
 const CYCLES = 500;
@@ -22,23 +15,16 @@ const AT_ONCE = 4;
 const RSS_ALLOWANCE = CYCLES * 3_000;
 
 const test = suite('endurance');
-let server: ServerProgram;
-let camera: CameraProgram;
-let target: WhepTarget;
-let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let running: WhepCamera;
+let camera: WhepCamera['camera'];
+let target: WhepCamera['target'];
 
 test.before(async () => {
-  folder = await temporaryFolder('endurance');
-  server = await startServer();
-  camera = await startCamera({ server: server.mqttUrl, state: folder.path, whepToken: TOKEN });
-  target = { url: camera.whepUrl!, token: TOKEN };
+  running = await startWhepCamera('endurance');
+  ({ camera, target } = running);
 });
 
-test.after(async () => {
-  await camera.stop();
-  await server.stop();
-  await folder.remove();
-});
+test.after(() => running.stop());
 
 test('500 viewers come and go, and nothing of them stays', async () => {
   // One watches all the time, so that the encoder's own starts and stops do not blur the picture.

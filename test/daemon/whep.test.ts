@@ -2,35 +2,21 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { nalsOf } from '../support/depacketizer.ts';
 import { chromiumOffer } from '../support/offers.ts';
-import {
-  type CameraProgram,
-  type ServerProgram,
-  startCamera,
-  startServer,
-  temporaryFolder,
-} from '../support/product.ts';
 import { until } from '../support/wait.ts';
-import { postOffer, type WhepTarget, WhepViewer } from '../support/whep-viewer.ts';
+import { startWhepCamera, type WhepCamera } from '../support/whep-camera.ts';
+import { postOffer, WhepViewer } from '../support/whep-viewer.ts';
 
-const TOKEN = 'a-token-for-the-test';
 const test = suite('WHEP on the daemon');
-let server: ServerProgram;
-let camera: CameraProgram;
-let target: WhepTarget;
-let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let running: WhepCamera;
+let camera: WhepCamera['camera'];
+let target: WhepCamera['target'];
 
 test.before(async () => {
-  folder = await temporaryFolder('whep');
-  server = await startServer();
-  camera = await startCamera({ server: server.mqttUrl, state: folder.path, whepToken: TOKEN });
-  target = { url: camera.whepUrl!, token: TOKEN };
+  running = await startWhepCamera('whep');
+  ({ camera, target } = running);
 });
 
-test.after(async () => {
-  await camera.stop();
-  await server.stop();
-  await folder.remove();
-});
+test.after(() => running.stop());
 
 test('a viewer gets a stream that starts with SPS, PPS and IDR and has no gaps', async () => {
   const viewer = new WhepViewer(target);
@@ -83,7 +69,7 @@ test('goodbye by DELETE ends the session at once', async () => {
 });
 
 test('without the token nobody gets anything, and the token is in no log', async () => {
-  for (const authorization of [undefined, 'Bearer', 'Bearer wrong', TOKEN, `Basic ${TOKEN}`]) {
+  for (const authorization of [undefined, 'Bearer', 'Bearer wrong', target.token, `Basic ${target.token}`]) {
     const response = await fetch(target.url, {
       method: 'POST',
       headers: { 'content-type': 'application/sdp', ...(authorization ? { authorization } : {}) },
@@ -92,11 +78,11 @@ test('without the token nobody gets anything, and the token is in no log', async
     assert.equal(response.status, 401, String(authorization));
     assert.equal(response.headers.get('www-authenticate'), 'Bearer');
   }
-  assert.ok(!camera.log().includes(TOKEN));
+  assert.ok(!camera.log().includes(target.token));
 });
 
 test('what is not an offer is refused in words', async () => {
-  const authorization = `Bearer ${TOKEN}`;
+  const authorization = `Bearer ${target.token}`;
   const ask = (path: string, init: RequestInit) =>
     fetch(new URL(path, target.url), { ...init, headers: { authorization, ...init.headers } });
   const sdp = { 'content-type': 'application/sdp' };

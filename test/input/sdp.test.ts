@@ -5,35 +5,20 @@ import { suite } from 'uvu';
 import { AppError } from '#lib/error.ts';
 import { parseOffer } from '#session/offer.ts';
 import { chromiumOffer } from '../support/offers.ts';
-import {
-  type CameraProgram,
-  type ServerProgram,
-  startCamera,
-  startServer,
-  temporaryFolder,
-} from '../support/product.ts';
-import { postOffer, type WhepTarget, WhepViewer } from '../support/whep-viewer.ts';
+import { startWhepCamera, type WhepCamera } from '../support/whep-camera.ts';
+import { postOffer, WhepViewer } from '../support/whep-viewer.ts';
 
-const TOKEN = 'a-token-for-the-test';
 const LIVE_OFFERS = 400;
 const test = suite('SDP from outside');
-let server: ServerProgram;
-let camera: CameraProgram;
-let target: WhepTarget;
-let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let running: WhepCamera;
+let target: WhepCamera['target'];
 
 test.before(async () => {
-  folder = await temporaryFolder('sdp');
-  server = await startServer();
-  camera = await startCamera({ server: server.mqttUrl, state: folder.path, whepToken: TOKEN });
-  target = { url: camera.whepUrl!, token: TOKEN };
+  running = await startWhepCamera('sdp');
+  ({ target } = running);
 });
 
-test.after(async () => {
-  await camera.stop();
-  await server.stop();
-  await folder.remove();
-});
+test.after(() => running.stop());
 
 /** An offer with lines dropped, doubled, swapped, cut and overwritten. */
 const mutated = fc
@@ -93,7 +78,10 @@ test('the daemon lives through hundreds of them, and who watches meanwhile sees 
       // An offer that was good enough opens a session that nobody will use: the next one needs its place.
       const location = response.headers.get('location');
       if (location) {
-        await fetch(new URL(location, target.url), { method: 'DELETE', headers: { authorization: `Bearer ${TOKEN}` } });
+        await fetch(new URL(location, target.url), {
+          method: 'DELETE',
+          headers: { authorization: `Bearer ${target.token}` },
+        });
       }
     }
   }

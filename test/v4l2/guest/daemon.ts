@@ -46,19 +46,19 @@ test.after.each(async () => {
 
 test('a camera with H.264, watched by a WebRTC peer: the clip, byte by byte', async () => {
   // Slower than life: an emulated processor does DTLS, SRTP and ICE for both sides.
-  await watch(`v4l2:${replay.camera()}?fps=10`);
+  await watch(`v4l2:${replay.camera()}?fps=6`);
   await frames(FRAMES);
   keep('direct');
 });
 
 test('raw pictures through the encoder, watched by a WebRTC peer', async () => {
-  await watch(`v4l2:${vividPath()}?width=320&height=180&fps=10`);
+  await watch(`v4l2:${vividPath()}?width=320&height=180&fps=6`);
   await frames(FRAMES);
   keep('encoded');
 });
 
 test('a picture loss indication reaches the encoder: an IDR within a few frames', async () => {
-  await watch(`v4l2:${replay.camera()}?fps=10`);
+  await watch(`v4l2:${replay.camera()}?fps=6`);
   await frames(4);
   const asked = received().length;
   viewer.sendRtcp(pictureLoss(viewer.ssrc));
@@ -68,7 +68,7 @@ test('a picture loss indication reaches the encoder: an IDR within a few frames'
 });
 
 test('unplugged and plugged in again under a watching peer: the picture comes back by itself', async () => {
-  await watch(`v4l2:${replay.camera()}?fps=10`);
+  await watch(`v4l2:${replay.camera()}?fps=6`);
   await frames(5);
   await viewer.ask('{"jsonrpc":"2.0","id":1,"method":"session.info"}');
   replay.set('plugged', 0);
@@ -118,19 +118,21 @@ function received(): Buffer[][] {
   return units;
 }
 
-/** Compares what came with the clip, and leaves it for the host to decode. */
+/**
+ * Compares what came with the clip, and leaves it for the host to decode. A viewer that falls behind, as an emulated
+ * one may, goes on at an IDR: nothing else may be left out.
+ */
 function keep(name: string): void {
   const units = received();
   assert.ok(units.length >= FRAMES);
-  assert.equal(viewer.gaps, 0);
-  const start = clip.findIndex((frame) => sameNals(splitNals(frame.data), units[0]!));
-  assert.ok(start >= 0 && clip[start]!.keyframe, 'it starts with an IDR of the clip, SPS and PPS before it');
-  units.forEach((nals, index) => {
-    assert.ok(
-      sameNals(splitNals(clip[(start + index) % clip.length]!.data), nals),
-      `access unit ${index} is the clip's next`,
-    );
-  });
+  assert.equal(viewer.gaps, 0, 'RTP packets missing');
+  const places = units.map((nals) => clip.findIndex((frame) => sameNals(splitNals(frame.data), nals)));
+  const said = `the clip's frames ${places}; the camera's log:\n${camera?.log()}`;
+  assert.ok(!places.includes(-1), `every access unit is one of the clip, SPS and PPS before each IDR: ${said}`);
+  for (const [index, place] of places.entries()) {
+    const follows = index > 0 && place === (places[index - 1]! + 1) % clip.length;
+    assert.ok(follows || clip[place]!.keyframe, `access unit ${index} follows, or is an IDR: ${said}`);
+  }
   const startCode = Buffer.from([0, 0, 0, 1]);
   writeFileSync(
     `/run/vm/${name}.h264`,
