@@ -27,6 +27,8 @@ export function markdownPage(results: Results): string {
     '',
     ...bars(results).map(barLine),
     '',
+    'What lies behind a missed bar: [bench.d/README.md](bench.d/README.md#where-the-cpu-goes).',
+    '',
     '## Settings of each peer',
     '',
     ...results.peers.map(
