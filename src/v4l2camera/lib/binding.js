@@ -23,7 +23,8 @@ function load() {
   }
   const error = new Error(
     'The native part of v4l2camera is not compiled, so V4L2 cameras cannot be used. Install a C compiler ' +
-      `(Debian: apt-get install gcc libc6-dev) and run \`npm rebuild v4l2camera\`. Tried: ${failures.join('; ')}`,
+      '(Debian: apt-get install gcc libc6-dev), run `npm rebuild v4l2camera`, and build a bundled program again. ' +
+      `Tried: ${failures.join('; ')}`,
   );
   error.code = 'ADDON_MISSING';
   throw error;
