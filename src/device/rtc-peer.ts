@@ -14,6 +14,8 @@ import type {
 
 /** A control message waits in the channel at most this long, bytes; a viewer that reads nothing is not queued for. */
 const MAX_CHANNEL_BACKLOG = 256 * 1024;
+/** A viewer that is gone in the middle of it is not waited for longer than this. */
+const SETTLE_MS = 2_000;
 /** What a viewer may send on a data channel in one message, bytes (announced in the SDP). */
 const MAX_CHANNEL_MESSAGE = 64 * 1024;
 
@@ -35,6 +37,10 @@ class NodeDataChannelPeer implements RtcPeer {
   private readonly channels = new Set<NodeDataChannel>();
   private mediaOpen = false;
   private closed = false;
+  /** DTLS is up, the library's `connected` has not come: SCTP is at work on its handshake. */
+  private settling = false;
+  private settled = false;
+  private closeTimer: NodeJS.Timeout | undefined;
 
   constructor(options: { name: string; iceServers: readonly IceServer[]; events: RtcPeerEvents }) {
     this.events = options.events;
@@ -48,8 +54,8 @@ class NodeDataChannelPeer implements RtcPeer {
     this.connection.onLocalDescription(this.guard((sdp) => events.localDescription(sdp)));
     this.connection.onLocalCandidate(this.guard((candidate, mid) => events.localCandidate(candidate, mid)));
     this.connection.onGatheringStateChange(this.guard((state) => state === 'complete' && events.gathered()));
-    this.connection.onStateChange(this.guard((state) => isPeerState(state) && events.state(state)));
-    this.connection.onDataChannel(this.guard((channel) => this.addChannel(channel)));
+    this.connection.onStateChange(guarded((state) => this.follow(state), events.handlerFailed));
+    this.connection.onDataChannel(guarded((channel) => this.addChannel(channel), events.handlerFailed));
   }
 
   answer({ sdp, video }: OfferToAnswer): void {
@@ -105,14 +111,34 @@ class NodeDataChannelPeer implements RtcPeer {
     if (this.closed) return;
     this.closed = true;
     this.mediaOpen = false;
-    // Each left open costs 33 KB for good.
+    // usrsctp corrupts memory, about once in two thousand times, when an association is torn down in its handshake.
+    if (this.settling && !this.settled) this.closeTimer = setTimeout(() => this.release(), SETTLE_MS);
+    else this.release();
+  }
+
+  /** Each track or channel left open costs 33 KB for good. */
+  private release(): void {
+    clearTimeout(this.closeTimer);
+    this.closeTimer = undefined;
     for (const channel of this.channels) channel.close();
     this.channels.clear();
     quietly(() => this.track?.close());
     quietly(() => this.connection.close());
   }
 
+  private follow(state: string): void {
+    if (state !== 'connecting') this.settle();
+    if (!this.closed && isPeerState(state)) this.events.state(state);
+  }
+
+  /** The SCTP handshake is over, one way or the other: a close that waited for it can go on. */
+  private settle(): void {
+    this.settled = true;
+    if (this.closeTimer) this.release();
+  }
+
   private openMedia(): void {
+    this.settling = true;
     this.mediaOpen = true;
     this.events.mediaOpen();
   }
@@ -124,6 +150,7 @@ class NodeDataChannelPeer implements RtcPeer {
   private addChannel(native: DataChannel): void {
     const channel = new NodeDataChannel(native, (error) => this.events.handlerFailed(error));
     this.channels.add(channel);
+    if (this.closed) return;
     native.onClosed(this.guard(() => this.channels.delete(channel)));
     this.events.channel(channel);
   }
