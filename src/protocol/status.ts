@@ -29,6 +29,13 @@ export const statusSchema = v.object({
   backBy: v.optional(epochMs),
   firmware: v.optional(v.pipe(v.string(), v.maxLength(64))),
   name: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  /**
+   * SHA-256 (base64url) of thumbprints whose grants are revoked but not expired yet: the server refuses those grants.
+   * The list tells nobody who they are.
+   */
+  revoked: v.optional(
+    v.pipe(v.array(v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, '43 base64url characters'))), v.maxLength(32)),
+  ),
   /** The device's public key; the viewer checks it against the UID. */
   key: v.optional(publicKeySchema),
 });
