@@ -3,7 +3,7 @@ import * as v from 'valibot';
 /** Longest status payload, bytes. */
 export const MAX_STATUS = 4096;
 
-const publicKeySchema = v.object({
+export const publicKeySchema = v.object({
   kty: v.literal('EC'),
   crv: v.literal('P-256'),
   x: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, '43 base64url characters')),

@@ -39,7 +39,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Folders that run in browsers. */
 const NO_NODE = ['protocol', 'viewer'];
 /** Files of identity/ that the viewer uses, and that therefore use nothing of Node. */
-const BROWSER_SAFE_IDENTITY = ['envelope.ts'];
+const BROWSER_SAFE_IDENTITY = ['keys.ts', 'seal.ts', 'pairing-proof.ts', 'fingerprint.ts', 'viewer-parley.ts'];
 const OWNERS_OF_TYPES_FOR_DEVICE = ['session', 'ptz', 'storage', 'network', 'update'];
 
 interface Import {
