@@ -107,6 +107,12 @@ class NodeDataChannelPeer implements RtcPeer {
     return { local: text(pair.local), remote: text(pair.remote) };
   }
 
+  remoteFingerprint(): string | undefined {
+    if (this.closed) return undefined;
+    const { algorithm, value } = this.connection.remoteFingerprint();
+    return algorithm === 'sha-256' ? value.toUpperCase() : undefined;
+  }
+
   close(): void {
     if (this.closed) return;
     this.closed = true;

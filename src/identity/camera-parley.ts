@@ -325,13 +325,7 @@ export class CameraParley<Code extends AcceptableCode> {
     return { kind: 'reply', to: viewer, payload, event: 'pairing-refused' };
   }
 
-  private openTalk(about: {
-    id: string;
-    viewer: string;
-    call: string;
-    enc: PublicKeyJwk;
-    re: string;
-  }): Talk {
+  private openTalk(about: { id: string; viewer: string; call: string; enc: PublicKeyJwk; re: string }): Talk {
     const { id, viewer, call, enc, re } = about;
     let seq = 0;
     // Numbered when asked for and sealed one after the other, so that they leave in the order of their numbers.

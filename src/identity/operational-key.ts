@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
-import { AppError, errorText } from '#lib/error.ts';
 import { readIfThere, writeAtomically } from '#lib/atomic-file.ts';
+import { AppError, errorText } from '#lib/error.ts';
 import { publicJwkOf, type SealingKey, thumbprintOf } from './keys.ts';
 
 export const OPERATIONAL_KEY_FILE = 'operational-key.pem';

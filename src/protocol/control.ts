@@ -27,13 +27,16 @@ export const responseSchema = v.object({
 });
 export type ControlResponse = v.InferOutput<typeof responseSchema>;
 
-/** JSON-RPC 2.0 section 5.1. */
+/** JSON-RPC 2.0 section 5.1, and two of our own. */
 export const RPC_ERROR = {
   parse: -32700,
   invalidRequest: -32600,
   methodNotFound: -32601,
   invalidParams: -32602,
   internal: -32603,
+  /** Ours (section 5.1 leaves -32000 to -32099): the caller lacks the right; what was asked for cannot be done. */
+  forbidden: -32001,
+  refused: -32002,
 } as const;
 
 /** The state of the camera's picture source, and of one that is down the reason, in words for people. */

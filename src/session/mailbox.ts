@@ -1,60 +1,124 @@
+import { type AcceptableCode, type CameraParley, type Incoming, Refused, type Talk } from '#identity/camera-parley.ts';
+import { Complaints } from '#lib/complaints.ts';
 import { toAppError } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
-import type { CallMessage, ToCamera, ToViewer } from '#protocol/message.ts';
+import type { CallMessage, ToViewer } from '#protocol/message.ts';
+import type { Right } from '#protocol/rights.ts';
 import type { Viewers } from './viewers.ts';
 
 export interface MailboxOptions {
+  readonly parley: Pick<CameraParley<AcceptableCode>, 'receive' | 'forget'>;
   readonly viewers: Viewers;
   readonly log: Logger;
-  /** Sends a message to a viewer's mailbox; failures are the signalling's to log. */
-  send(to: string, message: ToViewer): void;
+  /** What a viewer may at this moment; nothing when it is not on the list. */
+  rightsOf(viewer: string): readonly Right[];
+  /** Sends a sealed payload to a viewer's mailbox; failures are the signalling's to log. */
+  send(to: string, payload: Uint8Array): void;
+  /** Something worth remembering happened. */
+  note(event: MailboxEvent): void;
 }
 
-/** Turns the messages of the camera's mailbox into sessions. */
+export type MailboxEvent =
+  | { readonly event: 'greeted' | 'paired' | 'pairing-refused' | 'called'; readonly viewer: string }
+  | { readonly event: 'call-ended'; readonly viewer: string; readonly reason: string }
+  | {
+      readonly event: 'refused';
+      readonly viewer: string | undefined;
+      readonly reason: string;
+      readonly message: string;
+    };
+
+/** Turns the payloads of the camera's mailbox into sessions; what the parley refuses is noted, and answered by silence. */
 export class Mailbox {
   private readonly options: MailboxOptions;
+  private readonly complaints: Complaints;
 
   constructor(options: MailboxOptions) {
     this.options = options;
+    this.complaints = new Complaints({ log: options.log });
   }
 
-  /** One message that was opened and parsed; `from` is the viewer's address. */
-  receive(from: string, message: ToCamera): void {
-    const { viewers, log } = this.options;
-    switch (message.type) {
-      case 'call':
-        this.answer(from, message);
-        break;
-      case 'candidate':
-        try {
-          viewers.find(message.call, from)?.addCandidate(message.candidate, message.mid);
-        } catch (error) {
-          log.warn({ err: error, viewer: from }, 'a candidate was dropped');
-        }
-        break;
-      case 'bye':
-        viewers.find(message.call, from)?.end('the viewer said goodbye');
-        break;
+  /** One payload of unknown content. Payloads must be handed over one after the other, in the order they came. */
+  async receive(payload: Uint8Array): Promise<void> {
+    let incoming: Incoming;
+    try {
+      incoming = await this.options.parley.receive(payload);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      const { viewer, reason, message } = error;
+      this.complaints.about(viewer ?? 'unknown', { reason, bytes: payload.length }, `message refused: ${message}`);
+      // A viewer's last candidates pass its own goodbye, or our end of the call: nothing to remember.
+      if (reason !== 'no-such-call') this.options.note({ event: 'refused', viewer, reason, message });
+      return;
+    }
+    this.act(incoming);
+  }
+
+  /** Ends the calls of a viewer that is no longer on the list. */
+  expel(viewer: string): void {
+    this.options.viewers.endOf(viewer, REVOKED);
+    this.options.parley.forget(viewer);
+  }
+
+  private act(incoming: Incoming): void {
+    const { viewers, send, log, note } = this.options;
+    if (incoming.kind === 'reply') {
+      const { to, payload, event } = incoming;
+      send(to, payload);
+      if (event === 'greeted' || event === 'paired' || event === 'pairing-refused') note({ event, viewer: to });
+      return;
+    }
+    const { talk, message } = incoming;
+    if (incoming.kind === 'call') {
+      this.answer(talk, incoming.message);
+      return;
+    }
+    const session = viewers.find(talk.call, talk.viewer);
+    if (message.type === 'bye') {
+      session?.end('the viewer said goodbye');
+      talk.close();
+      return;
+    }
+    try {
+      if (message.type === 'candidate') session?.addCandidate(message.candidate, message.mid);
+    } catch (error) {
+      log.warn({ err: error, viewer: talk.viewer }, 'a candidate was dropped');
     }
   }
 
-  private answer(viewer: string, { call, sdp, address }: CallMessage): void {
-    const { viewers, send, log } = this.options;
-    // QoS 1 delivers at least once: the second copy of a call is no second call.
-    if (viewers.find(call, viewer) !== undefined) return;
+  private answer(talk: Talk, { call, sdp, address }: CallMessage): void {
+    const { viewers, log, note, rightsOf } = this.options;
+    const { viewer } = talk;
     try {
       viewers.open(call, sdp, {
         viewer,
         address,
-        answer: (answer) => send(viewer, { type: 'answer', call, sdp: answer }),
-        candidate: (candidate, mid) => send(viewer, { type: 'candidate', call, candidate, mid }),
+        rights: () => rightsOf(viewer),
+        answer: (answer) => this.say(talk, { type: 'answer', call, sdp: answer }),
+        candidate: (candidate, mid) => this.say(talk, { type: 'candidate', call, candidate, mid }),
         gathered() {},
-        ended: (reason) => send(viewer, { type: 'bye', call, reason }),
+        ended: (reason) => {
+          this.say(talk, { type: 'bye', call, reason });
+          talk.close();
+          note({ event: 'call-ended', viewer, reason });
+        },
       });
+      note({ event: 'called', viewer });
     } catch (error) {
       const { code, message, retry } = toAppError(error, 'call.failed', { retry: true });
       log.warn({ viewer, call, code }, `call refused: ${message}`);
-      send(viewer, { type: 'refusal', call, code, message: message.slice(0, 500), retry });
+      this.say(talk, { type: 'refusal', call, code, message: message.slice(0, 500), retry });
+      talk.close();
     }
   }
+
+  private say(talk: Talk, message: ToViewer): void {
+    talk.seal(message).then(
+      (payload) => this.options.send(talk.viewer, payload),
+      (error: unknown) => this.options.log.error({ err: error, viewer: talk.viewer }, 'a message could not be sealed'),
+    );
+  }
 }
+
+/** What a viewer reads whose access was taken away while it watched. */
+export const REVOKED = 'you no longer have access to this camera';

@@ -1,3 +1,4 @@
+import { fingerprintsOf } from '#identity/fingerprint.ts';
 import { AppError } from '#lib/error.ts';
 import { PLAYOUT_DELAY_URI, TRANSPORT_CC_URI } from '#media/rtp-packet.ts';
 import { MAX_SDP } from '#protocol/message.ts';
@@ -9,6 +10,8 @@ export interface Offer {
   readonly mid: string;
   readonly payloadType: number;
   readonly formatParameters: string;
+  /** SHA-256 of the certificates the viewer may use, upper-case hex with colons. */
+  readonly fingerprints: readonly string[];
   /** 0 where not offered. */
   readonly transportCcId: number;
   readonly playoutDelayId: number;
@@ -40,9 +43,12 @@ export function parseOffer(sdp: string, viewerAddress?: string): Offer {
   const mid = attribute(video, 'mid');
   if (mid === undefined || !/^[\w.:+-]{1,32}$/.test(mid)) throw refused('a=mid', 'the video section needs one');
   const codec = chooseH264(video);
+  const fingerprints = fingerprintsOf(sdp);
+  if (fingerprints.length === 0) throw refused('a=fingerprint', 'there is none by sha-256, which all browsers offer');
   return {
     sdp: `${usableLines(lines, viewerAddress).join('\r\n')}\r\n`,
     mid,
+    fingerprints,
     ...codec,
     transportCcId: extensionId(video, TRANSPORT_CC_URI),
     playoutDelayId: extensionId(video, PLAYOUT_DELAY_URI),

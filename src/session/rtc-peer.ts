@@ -13,6 +13,8 @@ export interface RtcPeer {
   send(packet: Buffer): boolean;
   /** Types and addresses of the candidate pair in use, once there is one. */
   selectedPair(): { readonly local: string; readonly remote: string } | undefined;
+  /** SHA-256 of the certificate the other side uses, upper-case hex with colons; undefined before DTLS is up. */
+  remoteFingerprint(): string | undefined;
   /** Releases tracks, channels and the connection. No event comes after it. Safe to call twice. */
   close(): void;
 }

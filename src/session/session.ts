@@ -7,7 +7,7 @@ import type { Reader } from '#media/reader.ts';
 import type { RtpPacketizer } from '#media/rtp-packetizer.ts';
 import { RtpStream } from '#media/rtp-stream.ts';
 import { CONTROL_LABEL, type SessionInfo, type SourceState } from '#protocol/control.ts';
-import { ControlDispatch, notification, query } from './control.ts';
+import { type Caller, ControlDispatch, type ControlMethod, notification, query } from './control.ts';
 import { isUsableCandidate, type Offer } from './offer.ts';
 import type { IceServer, RtcChannel, RtcPeer, RtcPeerFactory, RtcPeerState } from './rtc-peer.ts';
 
@@ -21,6 +21,10 @@ export interface SessionOptions {
   readonly packetizer: RtpPacketizer;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whose session it is, and what it may at this moment. */
+  caller(): Caller;
+  /** The camera's own methods, beside those of the session. */
+  readonly methods: Readonly<Record<string, ControlMethod>>;
   /** What `session.info` answers. */
   info(): SessionInfo;
   onAnswer(sdp: string): void;
@@ -28,6 +32,8 @@ export interface SessionOptions {
   onGathered(): void;
   /** The first and only connection was made. */
   onConnected(): void;
+  /** Somebody else than who signed the offer is at the other end; the session ends. */
+  onImpostor(): void;
   /** The session is over and everything of it released; called once. */
   onEnded(reason: string): void;
 }
@@ -76,6 +82,7 @@ export class Session {
       onDrained: () => this.pump(),
     });
     this.control = new ControlDispatch({
+      ...options.methods,
       'session.info': query(options.info),
       'clock.read': query(() => ({ rtp: this.stream.timestampOf(monotonicUs()) })),
     });
@@ -104,10 +111,7 @@ export class Session {
         mediaOpen: () => this.openMedia(),
         rtcp: (packet) => this.hear(packet),
         channel: (channel) => this.addChannel(channel),
-        handlerFailed: (error) => {
-          this.log.error({ err: error }, 'a session handler failed; the session is closed');
-          this.end('internal error');
-        },
+        handlerFailed: (error) => this.failed(error),
       },
     });
     const { offer } = options;
@@ -138,11 +142,16 @@ export class Session {
   }
 
   notifySource(state: SourceState): void {
-    this.channel?.send(notification({ method: 'source.changed', params: state }));
+    this.notify({ method: 'source.changed', params: state });
+  }
+
+  /** Tells the viewer something, where its control channel is open. */
+  notify(message: Parameters<typeof notification>[0]): void {
+    this.channel?.send(notification(message));
   }
 
   notifyViewers(viewers: number): void {
-    this.channel?.send(notification({ method: 'session.viewers', params: { viewers } }));
+    this.notify({ method: 'session.viewers', params: { viewers } });
   }
 
   /** Ends the session and releases everything. */
@@ -167,7 +176,7 @@ export class Session {
   }
 
   private follow(state: RtcPeerState): void {
-    if (state === 'connected' && !this.connected) {
+    if (state === 'connected' && !this.connected && this.checkCertificate()) {
       this.connected = true;
       this.heardAt = this.options.clock.now();
       this.cancelWatch?.();
@@ -180,7 +189,7 @@ export class Session {
   }
 
   private openMedia(): void {
-    if (this.reader !== undefined) return;
+    if (this.reader !== undefined || !this.checkCertificate()) return;
     this.reader = this.options.hub.attach({
       name: this.id,
       ...QUEUE,
@@ -189,6 +198,19 @@ export class Session {
     });
     this.pump();
     this.dropHold();
+  }
+
+  /**
+   * Whether the DTLS certificate in use is the one that the signed offer names. The library compares too; but what
+   * nothing may flow without is not left to one place alone.
+   */
+  private checkCertificate(): boolean {
+    const inUse = this.peer?.remoteFingerprint();
+    if (inUse !== undefined && this.options.offer.fingerprints.includes(inUse)) return true;
+    this.log.warn({ inUse }, 'the certificate of the connection is not the one the viewer has signed');
+    this.options.onImpostor();
+    this.end('the certificate is not the one that was signed');
+    return false;
   }
 
   private pump(): void {
@@ -219,6 +241,7 @@ export class Session {
   }
 
   private addChannel(channel: RtcChannel): void {
+    if (!this.checkCertificate()) return;
     if (channel.label !== CONTROL_LABEL || this.channel !== undefined) {
       this.log.debug({ label: channel.label.slice(0, 32) }, 'a data channel that is not ours was closed');
       channel.close();
@@ -227,8 +250,22 @@ export class Session {
     this.channel = channel;
     channel.onMessage((text) => {
       this.heardAt = this.options.clock.now();
-      const reply = this.control.handle(text);
-      if (reply !== undefined) channel.send(reply);
+      const reply = this.control.handle(text, this.options.caller());
+      if (reply instanceof Promise)
+        reply.then(
+          (late) => this.reply(late),
+          (error: unknown) => this.failed(error),
+        );
+      else this.reply(reply);
     });
+  }
+
+  private reply(text: string | undefined): void {
+    if (text !== undefined) this.channel?.send(text);
+  }
+
+  private failed(error: unknown): void {
+    this.log.error({ err: error }, 'a session handler failed; the session is closed');
+    this.end('internal error');
   }
 }

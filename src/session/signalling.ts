@@ -1,29 +1,28 @@
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
-import type { Envelope, Opened } from '#identity/envelope.ts';
 import { Backoff } from '#lib/backoff.ts';
 import { Complaints } from '#lib/complaints.ts';
 import { AppError, errorText } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
-import { MAX_MESSAGE, type ToCamera, type ToViewer, toCameraSchema } from '#protocol/message.ts';
-import { ProtocolError, parseAs } from '#protocol/parse.ts';
+import { MAX_MESSAGE } from '#protocol/message.ts';
+import { parseJsonAs } from '#protocol/parse.ts';
 import { type PublicKeyJwk, type Status, WILL_EXPIRY_SECONDS } from '#protocol/status.ts';
-import { cameraInbox, isThumbprint, statusTopic, viewerInbox } from '#protocol/topics.ts';
+import { type ServerNotes, serverNotesSchema } from '#protocol/token.ts';
+import { cameraInbox, isThumbprint, serverNotes, statusTopic, viewerInbox } from '#protocol/topics.ts';
 import type { Uid } from '#protocol/uid.ts';
 
 export interface SignallingOptions {
   readonly uid: Uid;
   /** The broker: `mqtt://`, `mqtts://`, `ws://…/mqtt` or `wss://…/mqtt`. */
   readonly url: string;
-  readonly username?: string;
-  readonly password?: string;
-  readonly envelope: Envelope;
   readonly firmware: string;
-  /** What people call this camera, at most 64 characters. */
-  readonly name: string;
   readonly key: PublicKeyJwk;
+  /** Hashes of thumbprints whose grants are revoked, as the status has them; read anew at every publication. */
+  revoked?(): readonly string[];
   readonly log: Logger;
-  /** A well-formed message; `from` is the viewer's thumbprint. Duplicates are possible (QoS 1). */
-  onMessage(from: string, message: ToCamera): void;
+  /** One payload of the mailbox, of unknown content. The next one waits until the promise is settled. */
+  onPayload(payload: Uint8Array): Promise<void>;
+  /** What the server tells this camera: its clock, relay credentials. */
+  onNotes?(notes: ServerNotes): void;
   /** True once viewers can reach the camera, false when they no longer can. */
   onState?(connected: boolean): void;
   /** 4 is MQTT 3.1.1. `auto` (the default) tries 5 and keeps to 4 once the broker has refused 5. */
@@ -37,6 +36,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const GOODBYE_MS = 1_000;
 /** A message for a viewer that nobody fetched in this time is worthless (MQTT 5 brokers then drop it). */
 const MESSAGE_EXPIRY_SECONDS = 30;
+/** Longest notes of the server, bytes. */
+const MAX_NOTES = 8192;
 const REPAIR_EVERY_MS = 1_000;
 /** A connection that lasted this long was a good one: the next loss is a new one, not the same trouble again. */
 const SETTLED_MS = 5_000;
@@ -69,6 +70,8 @@ export class Signalling {
   private repair: NodeJS.Timeout | undefined;
   private repairedAt = Number.NEGATIVE_INFINITY;
   private onlineAt = 0;
+  /** ms since 1970, as the status has it. */
+  private onlineSince = 0;
   private troubled = false;
   /** The status as last published on this connection, to tell it from what others write there. */
   private published = '';
@@ -94,10 +97,9 @@ export class Signalling {
     return this.online;
   }
 
-  /** Seals and delivers to the broker. Rejects with an AppError when there is no connection or it breaks meanwhile. */
-  async send(to: string, message: ToViewer): Promise<void> {
+  /** Delivers a sealed payload to the broker. Rejects with an AppError when there is no connection or it breaks. */
+  async send(to: string, payload: Uint8Array): Promise<void> {
     if (!isThumbprint(to)) throw new AppError('signalling.bad-address', `not sent: "${to}" is not a thumbprint`);
-    const payload = await this.options.envelope.seal(message, to);
     const client = this.client;
     if (!client || !this.online) {
       throw new AppError('signalling.offline', 'not sent: there is no connection to the server', { retry: true });
@@ -111,6 +113,13 @@ export class Signalling {
       const text = `not sent: the connection to the server broke (${errorText(error)})`;
       throw new AppError('signalling.offline', text, { retry: true, cause: error });
     }
+  }
+
+  /** What the status says has changed (a revocation): it is published again, now or with the next connection. */
+  refreshStatus(): void {
+    const client = this.client;
+    if (!client || !this.online) return;
+    this.publishStatus(client, { state: 'online', since: this.onlineSince, ...this.selfDescription() }).catch(() => {});
   }
 
   /** Says a retained goodbye and disconnects, within a second. `backBy`: when it expects to be back, ms since 1970. */
@@ -162,14 +171,12 @@ export class Signalling {
   }
 
   private open(): MqttClient {
-    const { uid, url, username, password } = this.options;
+    const { uid, url } = this.options;
     const will: Status = { state: 'offline', ...this.selfDescription() };
     const options: IClientOptions = {
       protocolVersion: this.version,
       clientId: `cam-${uid}`,
       clean: true,
-      username,
-      password,
       keepalive: KEEPALIVE_SECONDS,
       connectTimeout: CONNECT_TIMEOUT_MS,
       // One client is one connection: trying again, and with which version, is decided here.
@@ -200,8 +207,10 @@ export class Signalling {
   private async greet(client: MqttClient): Promise<void> {
     const limit = setTimeout(() => client.stream.destroy(), CONNECT_TIMEOUT_MS);
     try {
-      await client.subscribeAsync([cameraInbox(this.options.uid), statusTopic(this.options.uid)], { qos: 1 });
-      await this.publishStatus(client, { state: 'online', since: Date.now(), ...this.selfDescription() });
+      const { uid } = this.options;
+      await client.subscribeAsync([cameraInbox(uid), statusTopic(uid), serverNotes(uid)], { qos: 1 });
+      this.onlineSince = Date.now();
+      await this.publishStatus(client, { state: 'online', since: this.onlineSince, ...this.selfDescription() });
     } catch (error) {
       if (this.client === client) client.emit('error', error instanceof Error ? error : new Error(String(error)));
       return;
@@ -259,9 +268,10 @@ export class Signalling {
     this.options.onState?.(online);
   }
 
-  private selfDescription(): Pick<Status, 'firmware' | 'name' | 'key'> {
-    const { firmware, name, key } = this.options;
-    return { firmware, name, key };
+  private selfDescription(): Pick<Status, 'firmware' | 'key' | 'revoked'> {
+    const { firmware, key, revoked } = this.options;
+    const hashes = revoked?.() ?? [];
+    return { firmware, key, ...(hashes.length > 0 && { revoked: [...hashes] }) };
   }
 
   private async publishStatus(client: MqttClient, status: Status): Promise<void> {
@@ -273,6 +283,10 @@ export class Signalling {
     if (topic === statusTopic(this.options.uid)) {
       // Retained: how it stood before this connection, already overwritten by our own.
       if (!packet.retain && this.published && payload.toString() !== this.published) this.repairStatus();
+      return;
+    }
+    if (topic === serverNotes(this.options.uid)) {
+      this.readNotes(payload);
       return;
     }
     if (packet.retain) {
@@ -292,27 +306,19 @@ export class Signalling {
   }
 
   private async deliver(payload: Buffer): Promise<void> {
-    const parsed = await this.parse(payload);
-    if (!parsed || !this.running) return;
+    if (!this.running) return;
     try {
-      this.options.onMessage(parsed.from, parsed.message);
+      await this.options.onPayload(payload);
     } catch (error) {
-      this.log.error({ err: error, from: parsed.from, type: parsed.message.type }, 'a message could not be handled');
+      this.log.error({ err: error, bytes: payload.length }, 'a message could not be handled');
     }
   }
 
-  private async parse(payload: Buffer): Promise<{ from: string; message: ToCamera } | undefined> {
-    let opened: Opened | undefined;
+  private readNotes(payload: Buffer): void {
     try {
-      opened = await this.options.envelope.open(payload);
-      // It becomes part of a topic when we answer.
-      if (!isThumbprint(opened.from)) throw new ProtocolError('envelope', 'from', 'not the thumbprint of a key');
-      return { from: opened.from, message: parseAs(toCameraSchema, opened.message, 'message') };
+      this.options.onNotes?.(parseJsonAs(serverNotesSchema, payload, 'notes of the server', MAX_NOTES));
     } catch (error) {
-      const field = error instanceof ProtocolError ? error.field : '';
-      const fields = { ...(field && { field }), bytes: payload.length };
-      this.complaints.about(opened?.from ?? 'unknown', fields, `message dropped: ${errorText(error)}`);
-      return undefined;
+      this.complaints.about('server', { bytes: payload.length }, `notes dropped: ${errorText(error)}`);
     }
   }
 

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { AppError } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
 import type { SessionInfo, SourceState } from '#protocol/control.ts';
+import type { Right } from '#protocol/rights.ts';
+import type { ControlMethod, notification } from './control.ts';
 import { parseOffer } from './offer.ts';
 import { Session, type SessionOptions } from './session.ts';
 
@@ -9,6 +11,12 @@ export interface ViewersOptions extends Pick<SessionOptions, 'peers' | 'iceServe
   readonly log: Logger;
   /** Most sessions at once. */
   readonly maxSessions: number;
+  /** What a viewer can do on the control channel beside watching. */
+  readonly methods: Readonly<Record<string, ControlMethod>>;
+  /** The number of viewers whose media may flow has changed. */
+  onCount?(viewers: number): void;
+  /** Somebody else than who signed an offer was at the other end of its connection. */
+  onImpostor?(viewer: string): void;
   /** What a viewer learns about the camera; the count of viewers is added here. */
   info(): Omit<SessionInfo, 'viewers'>;
 }
@@ -19,6 +27,8 @@ export interface ViewerLink {
   readonly viewer: string;
   /** The IP address the offer came from, where the transport or the viewer tells. */
   readonly address?: string;
+  /** What the viewer may at this moment. */
+  rights(): readonly Right[];
   answer(sdp: string): void;
   candidate(candidate: string, mid: string): void;
   gathered(): void;
@@ -57,7 +67,9 @@ export class Viewers {
       id,
       offer,
       log: this.options.log,
+      caller: () => ({ viewer: link.viewer, rights: link.rights() }),
       info: () => ({ ...this.options.info(), viewers: this.count }),
+      onImpostor: () => this.options.onImpostor?.(link.viewer),
       onAnswer: (answer) => link.answer(answer),
       onCandidate: (candidate, mid) => link.candidate(candidate, mid),
       onGathered: () => link.gathered(),
@@ -89,6 +101,16 @@ export class Viewers {
     for (const { session } of this.sessions.values()) session.notifySource(state);
   }
 
+  /** Tells every viewer something. */
+  notify(message: Parameters<typeof notification>[0]): void {
+    for (const { session } of this.sessions.values()) session.notify(message);
+  }
+
+  /** Ends all sessions of one viewer. */
+  endOf(viewer: string, reason: string): void {
+    for (const entry of [...this.sessions.values()]) if (entry.viewer === viewer) entry.session.end(reason);
+  }
+
   /** Ends every session. */
   closeAll(reason: string): void {
     for (const { session } of [...this.sessions.values()]) session.end(reason);
@@ -109,6 +131,7 @@ export class Viewers {
   private tellCount(): void {
     const viewers = this.count;
     for (const { session } of this.sessions.values()) session.notifyViewers(viewers);
+    this.options.onCount?.(viewers);
   }
 }
 

@@ -126,6 +126,7 @@ export class WhepServer {
         this.options.viewers.open(id, offer, {
           viewer: VIEWER_PREFIX + id,
           address,
+          rights: () => ['view'],
           answer: (text) => {
             sdp = text;
             cancelWait?.();
