@@ -94,7 +94,7 @@ export interface CameraParleyOptions<Code extends AcceptableCode> {
   readonly key: SigningKey;
   readonly sealing: SealingKey;
   readonly access: AccessList<Code>;
-  readonly grants: GrantIssuer;
+  readonly grants: Pick<GrantIssuer, 'issue'>;
   /** ms since 1970, as well as this camera knows. */
   now(): number;
   /** For people. */
