@@ -205,6 +205,7 @@ export class Session {
    * nothing may flow without is not left to one place alone.
    */
   private checkCertificate(): boolean {
+    if (this.ended) return false;
     const inUse = this.peer?.remoteFingerprint();
     if (inUse !== undefined && this.options.offer.fingerprints.includes(inUse)) return true;
     this.log.warn({ inUse }, 'the certificate of the connection is not the one the viewer has signed');

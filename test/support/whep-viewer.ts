@@ -25,6 +25,7 @@ export class WhepViewer {
   });
   private readonly track: Track;
   private readonly control: DataChannel;
+  private readonly opened: Promise<void>;
   private readonly report: NodeJS.Timeout;
   private location: string | undefined;
   private last: Rtp | undefined;
@@ -37,6 +38,7 @@ export class WhepViewer {
     this.track = this.connection.addTrack(video);
     this.track.onMessage((packet) => this.receive(packet));
     this.control = this.connection.createDataChannel('control');
+    this.opened = new Promise((resolve) => this.control.onOpen(() => resolve()));
     this.control.onMessage((text) => {
       this.replies.push(JSON.parse(String(text)));
       this.events.emit('reply');
@@ -55,7 +57,11 @@ export class WhepViewer {
     return lines.filter((line) => !/^a=(candidate|end-of-candidates)/.test(line)).join('\r\n');
   }
 
-  /** Connects; resolves with the first packet. @param change what to do to the offer before it is sent */
+  /**
+   * Connects; resolves when packets come and the control channel is open: this process, too, would be ended by usrsctp
+   * if it closed a connection in the middle of SCTP's handshake.
+   * @param change what to do to the offer before it is sent
+   */
   async watch(change: (sdp: string) => string = (sdp) => sdp): Promise<void> {
     const response = await postOffer(this.target, change(this.offer()));
     if (response.status !== 201) throw new Error(`WHEP answered ${response.status}: ${await response.text()}`);
@@ -63,6 +69,7 @@ export class WhepViewer {
     const first = once(this.events, 'packet');
     this.connection.setRemoteDescription(await response.text(), 'answer');
     await first;
+    await this.opened;
   }
 
   /** Resolves when `count` more frames have come. */
@@ -73,7 +80,7 @@ export class WhepViewer {
 
   /** One request on the control channel; resolves with the reply. */
   async ask(text: string): Promise<unknown> {
-    if (!this.control.isOpen()) await new Promise<void>((resolve) => this.control.onOpen(() => resolve()));
+    await this.opened;
     const reply = once(this.events, 'reply');
     this.control.sendMessage(text);
     await reply;
