@@ -142,6 +142,9 @@ export const SIGNED_TYPE = {
   toViewer: 'peercam-to-viewer+jws',
 } as const;
 
+/** A camera's `bye` with this reason: the viewer was taken off its list, and watches no longer. */
+export const REVOKED = 'you no longer have access to this camera';
+
 export type PairMessage = v.InferOutput<typeof pairSchema>;
 export type HereMessage = v.InferOutput<typeof hereSchema>;
 export type PairedMessage = v.InferOutput<typeof pairedSchema>;

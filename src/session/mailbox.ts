@@ -2,7 +2,7 @@ import { type AcceptableCode, type CameraParley, type Incoming, Refused, type Ta
 import { Complaints } from '#lib/complaints.ts';
 import { toAppError } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
-import type { CallMessage, ToViewer } from '#protocol/message.ts';
+import { type CallMessage, REVOKED, type ToViewer } from '#protocol/message.ts';
 import type { Right } from '#protocol/rights.ts';
 import type { Viewers } from './viewers.ts';
 
@@ -119,6 +119,3 @@ export class Mailbox {
     );
   }
 }
-
-/** What a viewer reads whose access was taken away while it watched. */
-export const REVOKED = 'you no longer have access to this camera';
