@@ -45,7 +45,11 @@ class NodeDataChannelPeer implements RtcPeer {
   constructor(options: { name: string; iceServers: readonly IceServer[]; events: RtcPeerEvents }) {
     this.events = options.events;
     this.connection = new PeerConnection(options.name, {
-      iceServers: options.iceServers.map((server) => ({ ...server })),
+      iceServers: options.iceServers.map((server) => ({
+        ...server,
+        // libjuice speaks TURN over UDP only.
+        ...(server.username !== undefined && { relayType: 'TurnUdp' as const }),
+      })),
       maxMessageSize: MAX_CHANNEL_MESSAGE,
       // The answer is made by setRemoteDescription, after the track was added.
       disableAutoNegotiation: false,

@@ -83,7 +83,14 @@ export interface Talk {
 
 export type Incoming =
   /** Answer this at once; there is nothing else to do. */
-  | { readonly kind: 'reply'; readonly to: string; readonly payload: Uint8Array; readonly event: ReplyEvent }
+  | {
+      readonly kind: 'reply';
+      readonly to: string;
+      readonly payload: Uint8Array;
+      readonly event: ReplyEvent;
+      /** The id of the code that was shown. */
+      readonly code?: string;
+    }
   | { readonly kind: 'call'; readonly talk: Talk; readonly message: CallMessage }
   | { readonly kind: 'in-call'; readonly talk: Talk; readonly message: CandidateMessage | ByeMessage };
 
@@ -212,7 +219,7 @@ export class CameraParley<Code extends AcceptableCode> {
     if (!code) return { kind: 'reply', to: viewer, payload, event: 'here' };
     const greeting = { code, hello, here: await hashOf(jws), enc, at: performance.now() };
     rememberIn(this.greetings, viewer, greeting, MAX_GREETINGS);
-    return { kind: 'reply', to: viewer, payload, event: 'greeted' };
+    return { kind: 'reply', to: viewer, payload, event: 'greeted', code: code.id };
   }
 
   private async receiveSealed(text: string): Promise<Incoming> {
@@ -311,7 +318,7 @@ export class CameraParley<Code extends AcceptableCode> {
       grant: await grants.issue(viewer, rights),
     };
     const { payload } = await this.sealTo(viewer, enc, paired, re, 0);
-    return { kind: 'reply', to: viewer, payload, event: 'paired' };
+    return { kind: 'reply', to: viewer, payload, event: 'paired', code: code.id };
   }
 
   private async refusePairing(

@@ -1,4 +1,11 @@
-import { type AcceptableCode, type CameraParley, type Incoming, Refused, type Talk } from '#identity/camera-parley.ts';
+import {
+  type AcceptableCode,
+  type CameraParley,
+  type Incoming,
+  type RefusalReason,
+  Refused,
+  type Talk,
+} from '#identity/camera-parley.ts';
 import { Complaints } from '#lib/complaints.ts';
 import { toAppError } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
@@ -19,12 +26,14 @@ export interface MailboxOptions {
 }
 
 export type MailboxEvent =
-  | { readonly event: 'greeted' | 'paired' | 'pairing-refused' | 'called'; readonly viewer: string }
-  | { readonly event: 'call-ended'; readonly viewer: string; readonly reason: string }
+  /** `code`: the id of the code that was used. */
+  | { readonly event: 'greeted' | 'paired' | 'pairing-refused'; readonly viewer: string; readonly code?: string }
+  | { readonly event: 'called'; readonly viewer: string; readonly call: string }
+  | { readonly event: 'call-ended'; readonly viewer: string; readonly call: string; readonly reason: string }
   | {
       readonly event: 'refused';
       readonly viewer: string | undefined;
-      readonly reason: string;
+      readonly reason: RefusalReason;
       readonly message: string;
     };
 
@@ -63,9 +72,9 @@ export class Mailbox {
   private act(incoming: Incoming): void {
     const { viewers, send, log, note } = this.options;
     if (incoming.kind === 'reply') {
-      const { to, payload, event } = incoming;
+      const { to, payload, event, code } = incoming;
       send(to, payload);
-      if (event === 'greeted' || event === 'paired' || event === 'pairing-refused') note({ event, viewer: to });
+      if (event === 'greeted' || event === 'paired' || event === 'pairing-refused') note({ event, viewer: to, code });
       return;
     }
     const { talk, message } = incoming;
@@ -100,10 +109,10 @@ export class Mailbox {
         ended: (reason) => {
           this.say(talk, { type: 'bye', call, reason });
           talk.close();
-          note({ event: 'call-ended', viewer, reason });
+          note({ event: 'call-ended', viewer, call, reason });
         },
       });
-      note({ event: 'called', viewer });
+      note({ event: 'called', viewer, call });
     } catch (error) {
       const { code, message, retry } = toAppError(error, 'call.failed', { retry: true });
       log.warn({ viewer, call, code }, `call refused: ${message}`);

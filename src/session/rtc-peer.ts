@@ -60,6 +60,7 @@ export interface RtcChannel {
 export interface IceServer {
   readonly hostname: string;
   readonly port: number;
+  /** A relay has both; a STUN server neither. */
   readonly username?: string;
   readonly password?: string;
 }

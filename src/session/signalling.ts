@@ -1,4 +1,5 @@
-import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { Duplex } from 'node:stream';
+import { type IClientOptions, type IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff } from '#lib/backoff.ts';
 import { Complaints } from '#lib/complaints.ts';
 import { AppError, errorText } from '#lib/error.ts';
@@ -12,8 +13,11 @@ import type { Uid } from '#protocol/uid.ts';
 
 export interface SignallingOptions {
   readonly uid: Uid;
-  /** The broker: `mqtt://`, `mqtts://`, `ws://…/mqtt` or `wss://…/mqtt`. */
-  readonly url: string;
+  /**
+   * A connection to the broker that is ready for MQTT: made, encrypted, and the server found to be the right one.
+   * Rejects when there is none; an abort ends the attempt.
+   */
+  openStream(signal: AbortSignal): Promise<Duplex>;
   readonly firmware: string;
   readonly key: PublicKeyJwk;
   /** Hashes of thumbprints whose grants are revoked, as the status has them; read anew at every publication. */
@@ -65,6 +69,7 @@ export class Signalling {
   private version: 4 | 5;
   private running = false;
   private online = false;
+  private attempt: AbortController | undefined;
   private client: MqttClient | undefined;
   private retry: NodeJS.Timeout | undefined;
   private repair: NodeJS.Timeout | undefined;
@@ -85,11 +90,11 @@ export class Signalling {
     this.version = options.mqttVersion === 4 ? 4 : 5;
   }
 
-  /** Connects, and keeps connecting. Throws an AppError when the URL cannot be one of a broker. */
+  /** Connects, and keeps connecting. */
   start(): void {
     if (this.running) return;
     this.running = true;
-    this.connect();
+    void this.connect();
   }
 
   /** Whether viewers can reach the camera: the mailbox is open and the status says `online`. */
@@ -127,6 +132,7 @@ export class Signalling {
     if (!this.running) return;
     this.running = false;
     clearTimeout(this.retry);
+    this.attempt?.abort();
     const client = this.client;
     const wasOnline = this.online;
     this.forget();
@@ -151,8 +157,26 @@ export class Signalling {
     return this.leave({ reason: 'stopping' });
   }
 
-  private connect(): void {
-    const client = this.open();
+  private async connect(): Promise<void> {
+    const attempt = new AbortController();
+    this.attempt = attempt;
+    let stream: Duplex;
+    try {
+      stream = await this.options.openStream(
+        AbortSignal.any([attempt.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]),
+      );
+    } catch (error) {
+      if (this.attempt === attempt && this.running) this.tryAgain(error, 0);
+      return;
+    }
+    if (attempt.signal.aborted) {
+      stream.destroy();
+      return;
+    }
+    this.follow(new MqttClient(() => stream, this.clientOptions()));
+  }
+
+  private follow(client: MqttClient): void {
     this.client = client;
     this.published = '';
     let cause: unknown;
@@ -170,10 +194,10 @@ export class Signalling {
     client.on('close', () => this.lost(client, cause));
   }
 
-  private open(): MqttClient {
-    const { uid, url } = this.options;
+  private clientOptions(): IClientOptions {
+    const { uid } = this.options;
     const will: Status = { state: 'offline', ...this.selfDescription() };
-    const options: IClientOptions = {
+    return {
       protocolVersion: this.version,
       clientId: `cam-${uid}`,
       clean: true,
@@ -194,13 +218,6 @@ export class Signalling {
       // The broker keeps from us what we would drop anyway, before it costs a metered link anything.
       ...(this.version === 5 && { properties: { maximumPacketSize: MAX_MESSAGE + 1024 } }),
     };
-    try {
-      return connect(url, options);
-    } catch (error) {
-      this.running = false;
-      const text = `the server address "${url}" cannot be used: ${errorText(error)}. Expected mqtt://host[:port], mqtts://, ws://host[:port]/mqtt or wss://`;
-      throw new AppError('signalling.bad-url', text, { cause: error });
-    }
   }
 
   /** Opens the mailbox first, then says `online`: whoever reads that can call at once. */
@@ -242,9 +259,14 @@ export class Signalling {
     ) {
       this.log.info({}, 'the server does not speak MQTT 5: going on with MQTT 3.1.1');
       this.version = 4;
-      this.connect();
+      void this.connect();
       return;
     }
+    this.tryAgain(cause, lasted);
+  }
+
+  /** @param lasted how long the connection that was lost had been good, ms; 0 where there was none */
+  private tryAgain(cause: unknown, lasted: number): void {
     if (lasted > SETTLED_MS) this.backoff.reset();
     const delay = this.backoff.next();
     const fields = { cause: cause === undefined ? 'connection closed' : errorText(cause), retryMs: Math.round(delay) };
@@ -252,7 +274,7 @@ export class Signalling {
     if (this.troubled) this.log.debug(fields, 'no connection to the server yet');
     else this.log.warn(fields, 'no connection to the server: viewers elsewhere cannot find this camera; trying again');
     this.troubled = true;
-    this.retry = setTimeout(() => this.connect(), delay);
+    this.retry = setTimeout(() => void this.connect(), delay);
   }
 
   private forget(): void {

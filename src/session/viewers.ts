@@ -5,9 +5,12 @@ import type { SessionInfo, SourceState } from '#protocol/control.ts';
 import type { Right } from '#protocol/rights.ts';
 import type { ControlMethod, notification } from './control.ts';
 import { parseOffer } from './offer.ts';
+import type { IceServer } from './rtc-peer.ts';
 import { Session, type SessionOptions } from './session.ts';
 
-export interface ViewersOptions extends Pick<SessionOptions, 'peers' | 'iceServers' | 'hub' | 'packetizer' | 'clock'> {
+export interface ViewersOptions extends Pick<SessionOptions, 'peers' | 'hub' | 'packetizer' | 'clock'> {
+  /** STUN and TURN servers, as they are known at this moment: a relay's credentials change. */
+  iceServers(): readonly IceServer[];
   readonly log: Logger;
   /** Most sessions at once. */
   readonly maxSessions: number;
@@ -64,6 +67,7 @@ export class Viewers {
     this.makeRoom(link.viewer);
     const session = new Session({
       ...this.options,
+      iceServers: this.options.iceServers(),
       id,
       offer,
       log: this.options.log,

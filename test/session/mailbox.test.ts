@@ -85,7 +85,7 @@ function setUp(options: { maxSessions?: number } = {}) {
         return peer;
       },
     },
-    iceServers: [],
+    iceServers: () => [],
     hub,
     packetizer: new RtpPacketizer(),
     clock,
