@@ -68,13 +68,19 @@ export type SessionInfo = v.InferOutput<typeof sessionInfoSchema>;
 export const clockSchema = v.object({ rtp: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)) });
 export type ClockReading = v.InferOutput<typeof clockSchema>;
 
-/** Notifications from the camera: `source.changed` carries a SourceState, `session.viewers` a count. */
+/** Notifications from the camera: `source.changed` carries a SourceState, `session.viewers` a count; `access.changed` asks to read `access.list` anew. */
 export const notificationSchema = v.variant('method', [
   v.object({ jsonrpc: v.literal('2.0'), method: v.literal('source.changed'), params: sourceStateSchema }),
   v.object({
     jsonrpc: v.literal('2.0'),
     method: v.literal('session.viewers'),
     params: v.object({ viewers: v.number() }),
+  }),
+  v.object({ jsonrpc: v.literal('2.0'), method: v.literal('access.changed'), params: v.object({}) }),
+  v.object({
+    jsonrpc: v.literal('2.0'),
+    method: v.literal('camera.renamed'),
+    params: v.object({ name: v.pipe(v.string(), v.maxLength(64)) }),
   }),
 ]);
 export type ControlNotification = v.InferOutput<typeof notificationSchema>;
