@@ -5,8 +5,10 @@ import * as v from 'valibot';
  * `CONTROL_LABEL`) in its offer; requests go from viewer to camera, notifications from camera to viewer.
  */
 export const CONTROL_LABEL = 'control';
-/** Longest message either way, bytes. */
+/** Longest request, bytes. */
 export const MAX_CONTROL = 16 * 1024;
+/** Longest reply or notification, bytes: a full list of who may use the camera. */
+export const MAX_CONTROL_REPLY = 64 * 1024;
 
 const id = v.union([v.pipe(v.number(), v.integer()), v.pipe(v.string(), v.maxLength(64))]);
 
