@@ -46,7 +46,11 @@ await build({
   keepNames: false,
   legalComments: 'linked',
   plugins: [nativeBeside],
-  define: { 'process.env.PEERCAM_VERSION': JSON.stringify(require('./package.json').version) },
+  define: {
+    'process.env.PEERCAM_VERSION': JSON.stringify(require('./package.json').version),
+    // The earliest time it can be on a board without a clock; given from outside, a build can be made again bit by bit.
+    'process.env.PEERCAM_BUILD_TIME': JSON.stringify(String(buildTime())),
+  },
   banner: {
     // CommonJS packages inside an ESM bundle ask for require, __filename and __dirname.
     js: `#!/usr/bin/env node
@@ -69,6 +73,12 @@ else console.error('v4l2camera was not compiled (no C compiler): v4l2: sources w
 for (const file of readdirSync(outDir)) {
   const { size } = statSync(join(outDir, file));
   console.error(`dist/${file}  ${Math.ceil(size / 1024)} kB`);
+}
+
+/** ms since 1970; https://reproducible-builds.org/docs/source-date-epoch/ */
+function buildTime() {
+  const { SOURCE_DATE_EPOCH } = process.env;
+  return SOURCE_DATE_EPOCH ? Number(SOURCE_DATE_EPOCH) * 1000 : Date.now();
 }
 
 /** The prebuilt addon of this platform, an optional dependency of node-datachannel. */
