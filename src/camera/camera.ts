@@ -1,6 +1,13 @@
+import type { Duplex } from 'node:stream';
 import type { CameraConfig } from '#config/camera.ts';
-import type { DeviceKey } from '#identity/device-key.ts';
-import type { Envelope } from '#identity/envelope.ts';
+import type { SettingsStore } from '#config/settings-store.ts';
+import type { AccessBook } from '#identity/access-book.ts';
+import type { AuditLog } from '#identity/audit-log.ts';
+import { CameraParley } from '#identity/camera-parley.ts';
+import type { DeviceIdentity } from '#identity/device-key.ts';
+import { GrantIssuer } from '#identity/grant.ts';
+import type { SealingKey } from '#identity/keys.ts';
+import type { TrustedTime } from '#identity/trusted-time.ts';
 import type { Clock } from '#lib/clock.ts';
 import { errorText } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
@@ -11,11 +18,15 @@ import { RtpPacketizer } from '#media/rtp-packetizer.ts';
 import { SupervisedSource } from '#media/supervised-source.ts';
 import type { VideoSource } from '#media/video-source.ts';
 import type { SourceState } from '#protocol/control.ts';
+import { accessMethods } from '#session/access-methods.ts';
+import { auditMethods } from '#session/audit-methods.ts';
+import { stunServerFrom, usableServers } from '#session/ice-servers.ts';
 import { Mailbox } from '#session/mailbox.ts';
 import type { IceServer, RtcPeerFactory } from '#session/rtc-peer.ts';
 import { Signalling } from '#session/signalling.ts';
 import { Viewers } from '#session/viewers.ts';
 import { WhepServer } from '#session/whep.ts';
+import { CallRecord } from './call-record.ts';
 import { version } from './version.ts';
 
 /** The parts that touch the machine, so that a test can bring its own. */
@@ -32,17 +43,38 @@ export interface Camera {
   stop(reason: string): Promise<void>;
 }
 
+/** Who this camera is, who may use it, and what it remembers; opened by the caller. */
+export interface CameraTrust {
+  readonly identity: DeviceIdentity;
+  readonly sealing: SealingKey;
+  readonly access: AccessBook;
+  readonly audit: AuditLog;
+  readonly time: TrustedTime;
+  readonly settings: SettingsStore;
+  /** A connection to the broker: TLS with the device certificate, the server's checked. */
+  openBroker(signal: AbortSignal): Promise<Duplex>;
+}
+
+/** What the room is shown: somebody watches; somebody may pair. */
+export interface Indicator {
+  watching(viewers: number): void;
+  pairing(open: boolean): void;
+}
+
 /** Puts the parts together. Nothing happens before `start`. */
 export function createCamera(options: {
   readonly config: CameraConfig;
-  readonly key: DeviceKey;
-  readonly envelope: Envelope;
+  readonly trust: CameraTrust;
   readonly devices: CameraDevices;
+  readonly indicator?: Indicator;
   readonly log: Logger;
 }): Camera {
-  const { config, key, envelope, devices, log } = options;
+  const { config, trust, devices, indicator, log } = options;
+  const { identity, access, audit, time, settings } = trust;
   const { clock } = devices;
+  const { uid } = identity;
   const scope = new Scope();
+  const now = () => time.now();
 
   const source = new SupervisedSource({ source: devices.source, clock, log: log.child({ part: 'source' }) });
   const hub = new Hub({
@@ -53,15 +85,23 @@ export function createCamera(options: {
     clock,
     log: log.child({ part: 'hub' }),
   });
+  const stun = config.iceServers.map(stunServerFrom);
+  let relays: readonly IceServer[] = [];
   const viewers = new Viewers({
     peers: devices.peers,
-    iceServers: config.iceServers.map(iceServerFrom),
+    iceServers: () => [...stun, ...relays],
     hub,
     packetizer: new RtpPacketizer(),
     clock,
     log: log.child({ part: 'viewers' }),
     maxSessions: config.maxViewers,
-    info: () => ({ uid: key.uid, name: config.name, firmware: version, source: describe(source) }),
+    methods: {
+      ...accessMethods({ book: access, audit, settings }),
+      ...auditMethods({ audit }),
+    },
+    info: () => ({ uid, name: settings.name, firmware: version, source: describe(source) }),
+    onCount: (count) => indicator?.watching(count),
+    onImpostor: (viewer) => audit.append('refused', { viewer, reason: 'impostor' }),
   });
   source.onState(() => viewers.notifySource(describe(source)));
 
@@ -69,24 +109,40 @@ export function createCamera(options: {
   const firstContact = new Promise<void>((resolve) => {
     announceFirst = resolve;
   });
+  const parley = new CameraParley({
+    uid,
+    key: identity.key,
+    sealing: trust.sealing,
+    access,
+    grants: new GrantIssuer({ uid, key: identity.key, certificatePem: identity.certificatePem, now }),
+    now,
+    describe: () => ({ name: settings.name, firmware: version }),
+  });
   const signalling = new Signalling({
-    uid: key.uid,
-    url: config.server.url,
+    uid,
+    openStream: (signal) => trust.openBroker(signal),
     mqttVersion: config.server.mqttVersion === 'auto' ? 'auto' : config.server.mqttVersion === '4' ? 4 : 5,
-    envelope,
     firmware: version,
-    name: config.name,
-    key: key.publicKey,
+    key: identity.key.publicKey,
+    revoked: () => access.revokedHashes(),
     log: log.child({ part: 'signalling' }),
-    onMessage: (from, message) => mailbox.receive(from, message),
+    onPayload: (payload) => mailbox.receive(payload),
+    onNotes: ({ now: serverNow, iceServers = [] }) => {
+      time.authenticated(serverNow);
+      relays = usableServers(iceServers);
+    },
     onState: (connected) => connected && announceFirst(),
   });
+  const record = new CallRecord({ access, audit, clock });
   const mailbox = new Mailbox({
+    parley,
     viewers,
     log: log.child({ part: 'mailbox' }),
-    send(to, message) {
-      signalling.send(to, message).catch((error: unknown) => {
-        log.debug({ viewer: to, type: message.type }, `a message did not reach the viewer: ${errorText(error)}`);
+    rightsOf: (viewer) => access.find(viewer)?.rights ?? [],
+    note: (event) => record.note(event),
+    send(to, payload) {
+      signalling.send(to, payload).catch((error: unknown) => {
+        log.debug({ viewer: to }, `a message did not reach the viewer: ${errorText(error)}`);
       });
     },
   });
@@ -95,6 +151,17 @@ export function createCamera(options: {
   return {
     async start() {
       scope.add('hub', () => hub.stop());
+      scope.add('audit', () => audit.append('stopped', { reason: stopReason }));
+      const unsubscribe = [
+        access.onChange(accessChanged),
+        access.onRevoked((viewer) => mailbox.expel(viewer)),
+        settings.onChange(({ name }) => viewers.notify({ method: 'camera.renamed', params: { name } })),
+      ];
+      scope.add('access', () => {
+        for (const end of unsubscribe) end();
+      });
+      audit.append('started', { firmware: version });
+      accessChanged();
       const whepUrl = await startWhep();
       scope.add('viewers', () => viewers.closeAll(`the camera is ${stopReason}`));
       signalling.start();
@@ -107,6 +174,13 @@ export function createCamera(options: {
       return scope.close(log);
     },
   };
+
+  /** People and server learn at once who may use the camera, and the room whether somebody may pair. */
+  function accessChanged(): void {
+    indicator?.pairing(access.pairingState() === 'open');
+    viewers.notify({ method: 'access.changed', params: {} });
+    signalling.refreshStatus();
+  }
 
   async function startWhep(): Promise<string | undefined> {
     const { port, host, token } = config.whep;
@@ -128,9 +202,4 @@ function describe(source: SupervisedSource): SourceState {
       ? { description: info.description, width: info.width, height: info.height, frameRate: info.frameRate }
       : {}),
   };
-}
-
-function iceServerFrom(hostPort: string): IceServer {
-  const colon = hostPort.lastIndexOf(':');
-  return { hostname: hostPort.slice(0, colon), port: Number(hostPort.slice(colon + 1)) };
 }

@@ -1,20 +1,29 @@
+import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { cameraSchema } from '#config/camera.ts';
+import { type CameraConfig, cameraSchema } from '#config/camera.ts';
 import { loadConfig } from '#config/load.ts';
+import { SettingsStore } from '#config/settings-store.ts';
 import { nodeDataChannelPeers } from '#device/rtc-peer.ts';
 import { createSource } from '#device/source.ts';
-import { loadDeviceKey } from '#identity/device-key.ts';
-import { plainEnvelope } from '#identity/envelope.ts';
+import { AccessBook } from '#identity/access-book.ts';
+import { AuditLog } from '#identity/audit-log.ts';
+import { loadDeviceIdentity } from '#identity/device-key.ts';
+import { openFactoryStore } from '#identity/factory-spec.ts';
+import { loadOperationalKey } from '#identity/operational-key.ts';
+import { TrustedTime } from '#identity/trusted-time.ts';
 import { systemClock } from '#lib/clock.ts';
-import { AppError } from '#lib/error.ts';
+import { AppError, errorText } from '#lib/error.ts';
 import { createLogger, type Logger, type LogLevel } from '#lib/logger.ts';
 import { formatUid } from '#protocol/uid.ts';
-import { createCamera } from './camera.ts';
+import { type CameraTrust, createCamera } from './camera.ts';
 import { version } from './version.ts';
 
 const SUMMARY =
-  'The peercam daemon: takes the H.264 picture of a camera board and sends it straight to the browsers that ask for it by UID.';
+  'The peercam daemon: takes the H.264 picture of a camera board and sends it straight to the browsers of those whom ' +
+  'its owner lets in.';
 /** A shutdown that takes longer than this is cut short. */
 const SHUTDOWN_MS = 3_000;
 
@@ -40,12 +49,12 @@ async function main(): Promise<void> {
   const log = createLogger({ name: 'peercamd', level: config.log.level as LogLevel });
   endOnDefects(log);
 
-  const key = await loadDeviceKey(config.state);
+  const trust = await openTrust(config, log);
+  const { uid } = trust.identity;
   const source = createSource({ spec: config.source, patternClip: patternClip(), log: log.child({ part: 'source' }) });
   const camera = createCamera({
     config,
-    key,
-    envelope: plainEnvelope(key.uid),
+    trust,
     devices: {
       source,
       peers: nodeDataChannelPeers({ log }),
@@ -53,17 +62,78 @@ async function main(): Promise<void> {
     },
     log,
   });
-  stopOnSignals(camera.stop, log);
+  const stop = async (reason: string) => {
+    await camera.stop(reason);
+    await closeTrust(trust);
+  };
+  stopOnSignals(stop, log);
   log.info(
-    { uid: formatUid(key.uid), version, source: source.spec, server: new URL(config.server.url).host },
+    { uid: formatUid(uid), version, source: source.spec, server: new URL(config.server.url).host },
     'peercamd starts',
   );
   const { whepUrl } = await camera.start();
-  log.info({ uid: formatUid(key.uid) }, 'viewers can find this camera');
+  log.info({ uid: formatUid(uid) }, 'viewers can find this camera');
   // A parent that forked us (the demo, a test) learns when, and where.
-  process.send?.({ type: 'ready', uid: key.uid, whepUrl });
+  process.send?.({ type: 'ready', uid, whepUrl });
 }
 
+/** Who this camera is, who may use it, what time it is: the parts that are the same whoever watches. */
+async function openTrust(config: CameraConfig, log: Logger): Promise<CameraTrust> {
+  const stateDir = config.state;
+  await makeStateDir(stateDir);
+  const identity = await loadDeviceIdentity(openFactoryStore(config.factory));
+  const time = await TrustedTime.open({ stateDir, log: log.child({ part: 'time' }) });
+  const now = () => time.now();
+  return {
+    identity,
+    time,
+    sealing: await loadOperationalKey(stateDir),
+    access: await AccessBook.open({
+      stateDir,
+      setupCode: identity.setupCode,
+      now,
+      log: log.child({ part: 'access' }),
+      clock: systemClock,
+    }),
+    audit: await AuditLog.open({ stateDir, now, log: log.child({ part: 'audit' }), clock: systemClock }),
+    settings: await SettingsStore.open({ stateDir, defaults: { name: config.name }, log }),
+    openBroker: (signal) =>
+      new Promise((resolve, reject) => {
+        const url = new URL(config.server.url);
+        const socket = connect({
+          host: url.hostname,
+          port: Number(url.port || 8883),
+          ca: config.server.ca ? readFileSync(config.server.ca) : undefined,
+          cert: identity.certificatePem,
+          key: identity.privateKeyPem,
+          noDelay: true,
+        } as never);
+        socket.once('secureConnect', () => resolve(socket));
+        socket.once('error', reject);
+        signal.addEventListener('abort', () => socket.destroy());
+      }),
+  };
+}
+
+async function closeTrust({ access, audit, time }: CameraTrust): Promise<void> {
+  await access.close();
+  await audit.close();
+  await time.stop();
+}
+
+/** Not recursive: a state directory in the wrong place is a mistake, and Node loops for ever where /proc refuses one. */
+async function makeStateDir(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
+    throw new AppError(
+      'state.unusable',
+      `the state directory ${path} cannot be made (${errorText(error)}): give a writable one with --state`,
+      { cause: error },
+    );
+  }
+}
 /** The demo's clip lies beside the bundle; in the source tree with its source. */
 function patternClip(): string {
   const here = dirname(fileURLToPath(import.meta.url));
