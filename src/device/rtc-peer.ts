@@ -37,9 +37,8 @@ class NodeDataChannelPeer implements RtcPeer {
   private readonly channels = new Set<NodeDataChannel>();
   private mediaOpen = false;
   private closed = false;
-  /** DTLS is up, the library's `connected` has not come: SCTP is at work on its handshake. */
-  private settling = false;
-  private settled = false;
+  /** Between DTLS being up and the library's `connected`, SCTP is at work on its handshake. */
+  private sctp: 'before' | 'handshake' | 'settled' = 'before';
   private closeTimer: NodeJS.Timeout | undefined;
 
   constructor(options: { name: string; iceServers: readonly IceServer[]; events: RtcPeerEvents }) {
@@ -122,7 +121,7 @@ class NodeDataChannelPeer implements RtcPeer {
     this.closed = true;
     this.mediaOpen = false;
     // usrsctp corrupts memory, about once in two thousand times, when an association is torn down in its handshake.
-    if (this.settling && !this.settled) this.closeTimer = setTimeout(() => this.release(), SETTLE_MS);
+    if (this.sctp === 'handshake') this.closeTimer = setTimeout(() => this.release(), SETTLE_MS);
     else this.release();
   }
 
@@ -143,12 +142,12 @@ class NodeDataChannelPeer implements RtcPeer {
 
   /** The SCTP handshake is over, one way or the other: a close that waited for it can go on. */
   private settle(): void {
-    this.settled = true;
+    this.sctp = 'settled';
     if (this.closeTimer) this.release();
   }
 
   private openMedia(): void {
-    this.settling = true;
+    if (this.sctp === 'before') this.sctp = 'handshake';
     this.mediaOpen = true;
     this.events.mediaOpen();
   }
