@@ -47,6 +47,8 @@ async function stop(cause: string): Promise<void> {
 }
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
+// Certificate files have changed.
+process.on('SIGHUP', () => void server.reload());
 // Started by another program (the demo, a test): not to outlive it.
 process.on('disconnect', () => stop('parent gone'));
 
