@@ -1,3 +1,5 @@
+import type * as v from 'valibot';
+import { randomName } from '#identity/seal.ts';
 import {
   type ControlNotification,
   clockSchema,
@@ -6,9 +8,8 @@ import {
   sessionInfoSchema,
 } from '#protocol/control.ts';
 import type { ViewerConfig } from '#protocol/viewer-config.ts';
-import { randomName } from './address.ts';
 import { CaptureClock } from './capture-clock.ts';
-import type { Peer, PeerEvents } from './connection.ts';
+import type { Peer, PeerEvents, Verified } from './connection.ts';
 import { ControlClient } from './control-client.ts';
 import type { CallStep } from './phase.ts';
 import type { Measurement } from './statistics.ts';
@@ -27,6 +28,8 @@ export class Call<Stream> {
   step: CallStep = 'preparing';
   /** Why it is over, when it is. */
   over: string | undefined;
+  /** It is over because somebody else than the camera was at the other end. */
+  forged = false;
   info: SessionInfo | undefined;
   source: SourceState | undefined;
   viewers: number | undefined;
@@ -36,6 +39,7 @@ export class Call<Stream> {
   heardAt: number;
   private readonly timer: Timer;
   private readonly changed: (call: Call<Stream>) => void;
+  private readonly passOn: (notification: ControlNotification) => void;
   private readonly peer: Peer<Stream>;
   private readonly control: ControlClient;
   private prepared: Promise<void> | undefined;
@@ -49,9 +53,12 @@ export class Call<Stream> {
     /** A candidate to be sent to the camera. */
     readonly candidate: (call: Call<Stream>, candidate: string, mid: string) => void;
     readonly changed: (call: Call<Stream>) => void;
+    /** A notification of the camera that is not the call's own business. */
+    readonly notified: (notification: ControlNotification) => void;
   }) {
     this.timer = options.timer;
     this.changed = options.changed;
+    this.passOn = options.notified;
     this.reachedAt.preparing = this.timer.now();
     this.pictureAt = this.timer.now();
     this.heardAt = this.timer.now();
@@ -66,7 +73,21 @@ export class Call<Stream> {
       controlOpened: () => void this.controlOpened(),
       controlMessage: (text) => this.controlMessage(text),
       ended: (reason) => this.end(reason),
+      forged: (reason) => {
+        this.forged = true;
+        this.end(reason);
+      },
     });
+  }
+
+  /** How it is known that the camera itself is at the other end; undefined until it is. */
+  get verified(): Verified | undefined {
+    return this.has('secured') ? this.peer.verified : undefined;
+  }
+
+  /** Asks the camera on the control channel. */
+  request<const S extends v.GenericSchema>(method: string, schema: S, params?: object): Promise<v.InferOutput<S>> {
+    return this.control.request(method, schema, params);
   }
 
   get stream(): Stream | undefined {
@@ -201,10 +222,13 @@ export class Call<Stream> {
 
   private notified(notification: ControlNotification): void {
     if (notification.method === 'session.viewers') this.viewers = notification.params.viewers;
-    else {
+    else if (notification.method === 'source.changed') {
       this.source = notification.params;
       // The picture has as long to come as after a fresh start.
       this.pictureAt = this.timer.now();
+    } else {
+      if (notification.method === 'camera.renamed' && this.info) this.info = { ...this.info, ...notification.params };
+      this.passOn(notification);
     }
     this.changed(this);
   }

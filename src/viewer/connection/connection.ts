@@ -1,36 +1,67 @@
 import { type ReadonlySignal, type Signal, signal } from '@preact/signals';
-import type { SessionInfo, SourceState } from '#protocol/control.ts';
-import type { RefusalMessage, ToCamera, ToViewer } from '#protocol/message.ts';
+import type * as v from 'valibot';
+import type { ControlNotification, SessionInfo, SourceState } from '#protocol/control.ts';
+import { REVOKED, type RefusalMessage, type ToCamera, type ToViewer } from '#protocol/message.ts';
+import type { Right } from '#protocol/rights.ts';
+import type { SetupCode } from '#protocol/setup-code.ts';
 import type { Status } from '#protocol/status.ts';
-import type { ViewerConfig } from '#protocol/viewer-config.ts';
+import type { IceServerEntry, ViewerConfig } from '#protocol/viewer-config.ts';
+import type { Admission } from './admission.ts';
 import { Call } from './call.ts';
 import { type Facts, type Phase, phaseOf } from './phase.ts';
 import { RetryPause } from './retry.ts';
 import { type Measurement, type Statistics, statisticsOf } from './statistics.ts';
 import type { Timer } from './timer.ts';
 
-/** The camera's mailbox and presence, as a connection needs them. Keeps connecting by itself between start and stop. */
+/**
+ * The camera's mailbox and presence, and the way in, as a connection needs them. Keeps connecting by itself between
+ * start and stop. Everything it tells has been opened and checked.
+ */
 export interface Signalling {
-  start(config: ViewerConfig, events: SignallingEvents): void;
+  start(events: SignallingEvents): void;
   stop(): void;
   /** Tries again now instead of at the end of the pause. */
   hurry(): void;
   /** Lost without a word where there is no connection: whoever waits for an answer notices. */
   send(message: ToCamera): void;
+  /** Asks to be let in, with a code where one is given or at hand. */
+  pair(code?: SetupCode): void;
+  /** The address has brought a code along. */
+  offer(code: SetupCode): void;
+  /** The person does not want the code at hand used. */
+  dropCode(): void;
+  /** A call stayed unanswered. */
+  unanswered(): void;
+  /** The camera has said that this viewer may no longer. */
+  lostAccess(): void;
+  rightsChanged(rights: readonly Right[]): void;
 }
 
 export interface SignallingEvents {
-  online(): void;
+  /** Which servers help to find a path; again whenever their credentials change. */
+  relays(iceServers: IceServerEntry[]): void;
+  /** `readable`: this camera's presence will be told. */
+  online(readable: boolean): void;
   lost(problem: string): void;
   /** The retained status, undefined where it was cleared; `fresh` when it was published just now. */
   status(status: Status | undefined, fresh: boolean): void;
   message(message: ToViewer): void;
+  admission(admission: Admission): void;
+  /** A message was refused: forged, replayed, damaged. */
+  suspicious(problem: string): void;
 }
+
+/**
+ * How it is known whose picture it is. In every case the answer was signed by the key of the camera's UID;
+ * `certificate`, `statistics`: and its certificate was compared here; `browser`: by the browser alone.
+ */
+export type Verified = 'certificate' | 'statistics' | 'browser';
 
 /** One peer connection, as a call needs it. */
 export interface Peer<Stream> {
   readonly stream: Stream | undefined;
   start(): void;
+  readonly verified: Verified | undefined;
   prepare(iceServers: ViewerConfig['iceServers']): Promise<void>;
   localSdp(): string;
   accept(sdp: string): Promise<void>;
@@ -42,10 +73,13 @@ export interface Peer<Stream> {
 
 export interface PeerEvents {
   candidate(candidate: string, mid: string): void;
+  /** `secured` means: to the camera itself, which was checked. */
   progress(step: 'path' | 'secured'): void;
   controlOpened(): void;
   controlMessage(text: string): void;
   ended(reason: string): void;
+  /** Somebody else than the camera is at the other end. */
+  forged(reason: string): void;
 }
 
 /** One line of the list people watch while it connects; `ms` is how long a finished step took. */
@@ -65,6 +99,11 @@ export interface ConnectionView<Stream> {
   readonly source: SourceState | undefined;
   readonly viewers: number | undefined;
   readonly refusal: RefusalMessage | undefined;
+  readonly admission: Admission;
+  /** Set while a picture is shown whose origin was checked. */
+  readonly verified: Verified | undefined;
+  /** Messages and connections that were refused, since the page was opened. */
+  readonly warnings: { readonly count: number; readonly last: string | undefined };
   readonly serverOnline: boolean;
   /** The program's words for why the server cannot be reached. */
   readonly serverProblem: string | undefined;
@@ -80,6 +119,8 @@ export interface ConnectionOptions<Stream> {
   readonly makePeer: (events: PeerEvents) => Peer<Stream>;
   /** Whether nobody can see the page: it need not decode then. */
   readonly hidden: () => boolean;
+  /** The camera tells something that is not about this session: access has changed. */
+  readonly notified?: (notification: ControlNotification) => void;
 }
 
 /** A picture that stands still this long means a new call, unless the camera has said why. */
@@ -89,7 +130,7 @@ const STILL_WITHOUT_CAMERA_MS = 1000;
 /** A call without pictures (source down) is alive as long as the camera answers on the control channel. */
 const SILENT_MS = 7000;
 const FIRST_PICTURE_MS = 8000;
-const ANSWER_MS = 8000;
+const ANSWER_MS = 6000;
 const CONNECT_MS = 20_000;
 /** How long a broker may take to hand out a retained status. */
 const PRESENCE_MS = 5000;
@@ -105,6 +146,8 @@ const TICK_BEFORE_PICTURE_MS = 100;
 const FAREWELL_MS = 300;
 const RATES_OVER_MS = 2000;
 const LATENCIES = 31;
+/** Somebody who answers in the camera's place is given up on after this many tries; a person may order more. */
+const MAX_FORGED = 3;
 
 type TimerName = 'config' | 'call' | 'presence' | 'tick' | 'doubt' | 'farewell';
 
@@ -124,11 +167,17 @@ export class Connection<Stream> {
   private running = false;
   private startedAt = 0;
   private config: ViewerConfig | undefined;
+  private iceServers: IceServerEntry[] | undefined;
+  private admission: Admission = { state: 'asking' };
+  private forgeries = 0;
+  private silent = false;
+  private warnings: ConnectionView<Stream>['warnings'] = { count: 0, last: undefined };
   private configState: Facts['config'] = 'loading';
   private server: Facts['server'] = 'connecting';
   private serverProblem: string | undefined;
   private serverAt: number | undefined;
   private presence: Facts['presence'] = 'unheard';
+  private readable = false;
   private status: Status | undefined;
   private refusal: RefusalMessage | undefined;
   private playing: Call<Stream> | undefined;
@@ -176,20 +225,64 @@ export class Connection<Stream> {
     this.presence = 'unheard';
     this.configState = 'loading';
     this.config = undefined;
+    this.iceServers = undefined;
     this.figures.value = undefined;
+  }
+
+  /** Asks to be let in with this code, or with the one that the address brought along. */
+  pair(code?: SetupCode): void {
+    if (!this.running) return;
+    this.callPause.reset();
+    this.refusal = undefined;
+    this.options.signalling.pair(code);
+    this.options.signalling.hurry();
+  }
+
+  /** The address has brought a code along. */
+  offer(code: SetupCode): void {
+    if (this.running) this.options.signalling.offer(code);
+  }
+
+  /** The person does not want the code at hand used. */
+  dropCode(): void {
+    this.options.signalling.dropCode();
+  }
+
+  /** The camera has given this viewer other rights. */
+  rightsChanged(rights: readonly Right[]): void {
+    this.options.signalling.rightsChanged(rights);
+  }
+
+  /** This viewer has left the camera's list. */
+  lostAccess(): void {
+    this.options.signalling.lostAccess();
+  }
+
+  /** Asks the camera on the control channel; rejects where no picture plays. */
+  async request<const S extends v.GenericSchema>(
+    method: string,
+    schema: S,
+    params?: object,
+  ): Promise<v.InferOutput<S>> {
+    const call = this.playing;
+    if (!call) throw new Error('there is no connection to the camera just now');
+    return await call.request(method, schema, params);
   }
 
   /** A person wants it tried again, now. */
   retry(): void {
     if (!this.running) return;
     this.refusal = undefined;
+    this.forgeries = 0;
+    this.silent = false;
     this.callPause.reset();
     this.configPause.reset();
     if (this.configState === 'failed') void this.loadConfig();
     if (this.server === 'lost') this.server = 'connecting';
     this.options.signalling.hurry();
     this.showTrying();
-    this.callNow();
+    if (this.admission.state === 'in') this.callNow();
+    else this.options.signalling.pair();
     this.publish();
   }
 
@@ -198,7 +291,7 @@ export class Connection<Stream> {
     if (this.server !== 'online') return;
     this.presence = 'unheard';
     this.later('presence', TRYING_MS, () => {
-      this.presence = this.status?.state ?? 'missing';
+      this.presence = this.status?.state ?? (this.readable ? 'missing' : 'unreadable');
       this.publish();
     });
   }
@@ -234,13 +327,15 @@ export class Connection<Stream> {
       this.config = config;
       this.configState = 'ready';
       this.serverProblem = undefined;
-      this.options.signalling.start(config, {
-        online: () => this.serverOnline(),
+      this.options.signalling.start({
+        relays: (iceServers) => this.relaysKnown(iceServers),
+        online: (readable) => this.serverOnline(readable),
         lost: (problem) => this.serverLost(problem),
         status: (status, fresh) => this.statusChanged(status, fresh),
         message: (message) => this.receive(message),
+        admission: (admission) => this.admitted(admission),
+        suspicious: (problem) => this.warn(problem),
       });
-      void this.calling?.prepare(config.iceServers);
     } catch (error) {
       if (!this.running) return;
       this.configState = 'failed';
@@ -250,11 +345,58 @@ export class Connection<Stream> {
     this.publish();
   }
 
-  private serverOnline(): void {
+  private relaysKnown(iceServers: IceServerEntry[]): void {
+    this.iceServers = iceServers;
+    this.prepareCall();
+  }
+
+  /** Candidates are gathered only for a call that will be made, and with the relays that it may use. */
+  private prepareCall(): void {
+    if (this.iceServers && this.admission.state === 'in') void this.calling?.prepare(this.iceServers);
+  }
+
+  private admitted(admission: Admission): void {
+    const before = this.admission;
+    this.admission = admission;
+    if (admission.state === 'in') {
+      if (before.state !== 'in') this.letIn();
+    } else if (admission.state === 'out') {
+      this.dropCalling();
+      this.dropPlaying();
+      this.cancel('call');
+    }
+    this.publish();
+  }
+
+  private letIn(): void {
+    this.silent = false;
+    const call = this.calling;
+    if (call && !call.has('answered') && this.age(call) > STALE_OFFER_MS) this.dropCalling();
+    this.prepareCall();
+    if (this.server !== 'online') return;
+    if (this.calling) void this.ask(this.calling);
+    else if (!this.playing || this.isStill(this.playing)) this.callNow();
+  }
+
+  private dropPlaying(): void {
+    const { playing } = this;
+    this.playing = undefined;
+    this.figures.value = undefined;
+    this.hangUp(playing);
+  }
+
+  private warn(problem: string): void {
+    this.warnings = { count: this.warnings.count + 1, last: problem };
+    this.publish();
+  }
+
+  private serverOnline(readable: boolean): void {
     this.server = 'online';
+    this.readable = readable;
     this.serverProblem = undefined;
     this.serverAt ??= this.now();
-    this.presence = 'unheard';
+    this.presence = readable ? 'unheard' : 'unreadable';
+    if (!readable) this.status = undefined;
     this.later('presence', PRESENCE_MS, () => {
       if (this.presence === 'unheard') this.presence = 'missing';
       this.publish();
@@ -311,11 +453,13 @@ export class Connection<Stream> {
     if (!call) return;
     if (message.type === 'answer') {
       this.refusal = undefined;
+      this.silent = false;
       void call.answered(message.sdp);
     } else if (message.type === 'candidate') {
       call.addCandidate(message.candidate, message.mid);
     } else if (message.type === 'bye') {
-      call.end(message.reason ?? 'the camera ended the session');
+      if (message.reason === REVOKED) this.options.signalling.lostAccess();
+      else call.end(message.reason ?? 'the camera ended the session');
     } else if (call === this.calling) {
       this.refusal = message;
       this.dropCalling({ goodbye: false });
@@ -345,6 +489,7 @@ export class Connection<Stream> {
   private promote(call: Call<Stream>): void {
     if (this.playing) this.departing.add(this.playing);
     this.playing = call;
+    this.forgeries = 0;
     this.calling = undefined;
     this.samples = [];
     this.latencies = [];
@@ -359,8 +504,17 @@ export class Connection<Stream> {
   }
 
   private callFailed(): void {
+    const call = this.calling;
+    if (call?.has('asked') && !call.has('answered')) {
+      this.silent = this.presence !== 'online' && this.presence !== 'unheard';
+      this.options.signalling.unanswered();
+    }
+    if (call?.forged) {
+      this.forgeries++;
+      this.warn(call.over!);
+    }
     this.dropCalling();
-    this.callLater();
+    if (this.forgeries <= MAX_FORGED) this.callLater();
   }
 
   /** The shown call is over or stands still: at once the first time, with pauses when that happens again and again. */
@@ -378,12 +532,12 @@ export class Connection<Stream> {
 
   private callNow(): void {
     this.cancel('call');
-    // Whoever reaches the server later calls then.
-    if (!this.running || !this.config || this.server !== 'online') return;
-    if (this.refusal && !this.refusal.retry) return;
+    // Whoever reaches the server later, or is let in later, calls then.
+    if (!this.running || !this.iceServers || this.server !== 'online' || this.admission.state !== 'in') return;
+    if ((this.refusal && !this.refusal.retry) || this.forgeries > MAX_FORGED) return;
     this.dropCalling();
     this.calling = this.newCall();
-    void this.calling.prepare(this.config.iceServers);
+    this.prepareCall();
     void this.ask(this.calling);
     this.publish();
   }
@@ -398,13 +552,15 @@ export class Connection<Stream> {
         if (from.has('asked')) signalling.send({ type: 'candidate', call: from.id, candidate, mid });
       },
       changed: (changed) => this.callChanged(changed),
+      notified: (notification) => this.options.notified?.(notification),
     });
     call.start();
     return call;
   }
 
   private async ask(call: Call<Stream>): Promise<void> {
-    await call.prepare(this.config!.iceServers);
+    if (!this.iceServers || this.admission.state !== 'in') return;
+    await call.prepare(this.iceServers);
     if (this.calling !== call || this.server !== 'online' || call.has('asked')) return;
     this.lastCallAt = this.now();
     const sdp = call.ask();
@@ -495,7 +651,10 @@ export class Connection<Stream> {
       supported: this.options.supported,
       config: this.configState,
       server: this.server,
+      admission: this.admission.state,
       presence: this.presence,
+      silent: this.silent,
+      forged: this.forgeries > MAX_FORGED,
       playing: this.isPlaying() ? playing?.step : undefined,
       calling: calling?.step,
       sourceDown: playing?.sourceDown ?? false,
@@ -512,6 +671,9 @@ export class Connection<Stream> {
       source: playing?.source,
       viewers: playing?.viewers,
       refusal: this.refusal,
+      admission: this.admission,
+      verified: playing?.verified,
+      warnings: this.warnings,
       serverOnline: this.server === 'online',
       serverProblem: this.serverProblem,
       firstPictureMs: this.firstPictureMs,

@@ -1,5 +1,6 @@
+import { fingerprintOf, fingerprintsOf } from '#identity/fingerprint.ts';
 import { CONTROL_LABEL } from '#protocol/control.ts';
-import type { Peer, PeerEvents } from './connection.ts';
+import type { Peer, PeerEvents, Verified } from './connection.ts';
 import { type PathEnd, pathOf } from './path.ts';
 import type { Measurement } from './statistics.ts';
 
@@ -20,6 +21,9 @@ export class BrowserPeer implements Peer<MediaStream> {
   private offer: Promise<RTCSessionDescriptionInit> | undefined;
   private early: RTCIceCandidateInit[] | undefined = [];
   private media: MediaStream | undefined;
+  private answer = '';
+  private proof: Verified | undefined;
+  private verifying: Promise<boolean> | undefined;
 
   constructor(events: PeerEvents) {
     this.events = events;
@@ -27,6 +31,10 @@ export class BrowserPeer implements Peer<MediaStream> {
 
   get stream(): MediaStream | undefined {
     return this.media;
+  }
+
+  get verified(): Verified | undefined {
+    return this.proof;
   }
 
   /** Makes keys and offer at once, before anybody knows which STUN servers there are. */
@@ -40,10 +48,11 @@ export class BrowserPeer implements Peer<MediaStream> {
     this.receiver = receiver;
     this.media = new MediaStream([receiver.track]);
     this.control = connection.createDataChannel(CONTROL_LABEL, { ordered: true });
-    this.control.onopen = () => this.events.controlOpened();
+    // Nothing is said or heard before it is known who is there; what comes meanwhile waits in order.
+    this.control.onopen = () => this.whenVerified(() => this.events.controlOpened());
     this.control.onclose = () => this.events.ended('the camera closed the session');
     this.control.onmessage = ({ data }) => {
-      if (typeof data === 'string') this.events.controlMessage(data);
+      if (typeof data === 'string') this.whenVerified(() => this.events.controlMessage(data));
     };
     connection.onicecandidate = ({ candidate }) => {
       if (candidate?.candidate) this.events.candidate(candidate.candidate, candidate.sdpMid ?? '0');
@@ -54,7 +63,7 @@ export class BrowserPeer implements Peer<MediaStream> {
     };
     connection.onconnectionstatechange = () => {
       const state = connection.connectionState;
-      if (state === 'connected') this.events.progress('secured');
+      if (state === 'connected') this.whenVerified(() => this.events.progress('secured'));
       if (state === 'failed') this.events.ended('no path between this browser and the camera, or it broke');
     };
     this.offer = connection.createOffer();
@@ -79,6 +88,7 @@ export class BrowserPeer implements Peer<MediaStream> {
   }
 
   async accept(sdp: string): Promise<void> {
+    this.answer = sdp;
     await this.connection!.setRemoteDescription({ type: 'answer', sdp });
     const early = this.early ?? [];
     this.early = undefined;
@@ -140,6 +150,46 @@ export class BrowserPeer implements Peer<MediaStream> {
     connection.close();
   }
 
+  private whenVerified(run: () => void): void {
+    // Once the answer stands, each step is taken in the same turn.
+    if (this.proof) {
+      run();
+      return;
+    }
+    this.verifying ??= this.verify();
+    void this.verifying.then((good) => good && run());
+  }
+
+  /**
+   * Whether the certificate that this connection runs on is the one whose fingerprint the camera has signed. The browser
+   * compares the two as well; what a person is told to rely on is not left to it where it lets us look.
+   */
+  private async verify(): Promise<boolean> {
+    try {
+      const inUse = await this.certificateInUse();
+      const signed = fingerprintsOf(this.answer);
+      if (signed.length === 0 || (inUse && !signed.includes(inUse.fingerprint))) {
+        this.events.forged('the connection runs on a certificate that is not the one the camera has signed');
+        return false;
+      }
+      this.proof = inUse ? inUse.from : 'browser';
+      return true;
+    } catch (error) {
+      this.events.ended(`the certificate of the connection cannot be checked: ${String(error)}`);
+      return false;
+    }
+  }
+
+  private async certificateInUse(): Promise<{ fingerprint: string; from: Verified } | undefined> {
+    const certificate = transportOf(this.receiver!)?.getRemoteCertificates?.()[0];
+    if (certificate) return { fingerprint: await fingerprintOf(certificate), from: 'certificate' };
+    const report = (await this.connection!.getStats()) as unknown as Map<string, StatsRecord>;
+    const transport = [...report.values()].find(({ type }) => type === 'transport');
+    const { fingerprint, fingerprintAlgorithm } = report.get(transport?.remoteCertificateId ?? '') ?? NOTHING;
+    if (!fingerprint || fingerprintAlgorithm?.toLowerCase() !== 'sha-256') return undefined;
+    return { fingerprint: fingerprint.toUpperCase(), from: 'statistics' };
+  }
+
   private add(candidate: RTCIceCandidateInit): void {
     // A candidate of a kind this browser does not know is one path less, not the end of the call.
     this.connection
@@ -172,6 +222,14 @@ interface StatsRecord {
   readonly candidateType?: PathEnd['type'];
   readonly address?: string;
   readonly protocol?: string;
+  readonly remoteCertificateId?: string;
+  readonly fingerprint?: string;
+  readonly fingerprintAlgorithm?: string;
+}
+
+/** The part of RTCDtlsTransport that only some browsers have, and TypeScript's library not yet. */
+function transportOf(receiver: RTCRtpReceiver): { getRemoteCertificates?(): ArrayBuffer[] } | null {
+  return receiver.transport as { getRemoteCertificates?(): ArrayBuffer[] } | null;
 }
 
 /** For browsers that name no selected pair in their transport statistics. */

@@ -1,20 +1,34 @@
-import { useSignal } from '@preact/signals';
+import { type Signal, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import { type AccessList, accessListSchema } from '#protocol/access.ts';
+import { mayDo, type Right } from '#protocol/rights.ts';
 import { formatUid, type Uid } from '#protocol/uid.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Phase } from '../connection/phase.ts';
 import { START } from '../label.ts';
+import type { Self } from '../memory/self.ts';
 import { words } from '../words.ts';
 import { Brand } from './brand.tsx';
 import { Controls } from './controls.tsx';
 import { Details } from './details.tsx';
+import { Icon } from './icon.tsx';
 import { LiveFigures } from './live-bar.tsx';
+import { People } from './people.tsx';
 import { Picture } from './picture.tsx';
 import { Problem, problemOf } from './problem.tsx';
+import { SpareCode } from './spare-code.tsx';
 import { Steps } from './steps.tsx';
+import { Welcome } from './welcome.tsx';
 
 /** Where a person's "try again" can do more than waiting does. */
-const HELPED_BY_RETRY: ReadonlySet<Phase> = new Set(['offline', 'leaving', 'unknown', 'refused', 'server-unreachable']);
+const HELPED_BY_RETRY: ReadonlySet<Phase> = new Set<Phase>([
+  'offline',
+  'leaving',
+  'silent',
+  'forged',
+  'refused',
+  'server-unreachable',
+]);
 
 /** Pointer at rest this long: the bar over the picture makes way. */
 const REST_MS = 3500;
@@ -22,30 +36,50 @@ const REST_MS = 3500;
 interface CameraPageProps {
   readonly uid: Uid;
   readonly connection: Connection<MediaStream>;
+  readonly accessNews: Signal<number>;
+  /** Undefined while the memory is being read. */
+  readonly self: Self | undefined;
 }
 
 /** One camera: its picture, or what stands in the way of it. */
-export function CameraPage({ uid, connection }: CameraPageProps) {
+export function CameraPage({ uid, connection, accessNews, self }: CameraPageProps) {
   const view = connection.view.value;
   const stage = useRef<HTMLDivElement>(null);
-  const details = useSignal(false);
-  const detailsButton = () => stage.current?.querySelector<HTMLElement>('[aria-controls=details]');
+  const panel = useSignal<'details' | 'people' | undefined>(undefined);
+  const welcomed = useSignal(false);
   const resting = useRest(stage);
 
-  const { phase, info, status, stream } = view;
-  const name = info?.name || status?.name;
+  const { phase, info, status, stream, admission } = view;
+  const remembered = self?.camera(uid);
+  const name = info?.name || remembered?.name || status?.name;
   const size = connection.statistics.value;
   const problem = problemOf(view, Date.now(), navigator.onLine);
   const live = phase === 'live';
   const seen = view.firstPictureMs !== undefined;
   const lost = phase === 'reconnecting';
+  const rights = admission.state === 'in' ? admission.rights : [];
+  const there = info !== undefined && (live || phase === 'source-down');
+  const open = there || (panel.value === 'details' && seen) ? panel.value : undefined;
   useEffect(() => {
     document.title = name ? `${name} · ${words.product}` : words.product;
   }, [name]);
+  useEffect(() => {
+    if (live) self?.saw(uid, info?.name);
+  }, [live, self, info?.name]);
   useDataset(connection);
+  const access = useAccess(there, connection, accessNews, (mine) => self?.rightsChanged(uid, mine));
+
+  const toggle = (which: 'details' | 'people') => {
+    panel.value = panel.value === which ? undefined : which;
+  };
+  const closePanel = () => {
+    const button = document.querySelector<HTMLElement>(`[aria-controls=${panel.value}]`);
+    panel.value = undefined;
+    button?.focus();
+  };
 
   return (
-    <div class={details.value ? 'camera with-details' : 'camera'}>
+    <div class={open ? 'camera with-details' : 'camera'}>
       <header class="top">
         <a class="home" href={START} aria-label={`${words.product}: ${words.otherCamera}`}>
           <Brand />
@@ -58,6 +92,19 @@ export function CameraPage({ uid, connection }: CameraPageProps) {
           <span class="dot" />
           {words.phase[phase]}
         </p>
+        {there && mayDo(rights, 'owner') && (
+          <button
+            type="button"
+            class="round"
+            aria-expanded={open === 'people'}
+            aria-controls="people"
+            title={words.people.heading}
+            onClick={() => toggle('people')}
+          >
+            <Icon name="people" />
+            <span class="unseen">{words.people.heading}</span>
+          </button>
+        )}
       </header>
       <main
         ref={stage}
@@ -70,43 +117,88 @@ export function CameraPage({ uid, connection }: CameraPageProps) {
           shown={(from, rtp, atMs) => connection.pictureShown(from, rtp, atMs)}
         />
         {problem && (
-          <Problem problem={problem} retry={HELPED_BY_RETRY.has(phase) ? () => connection.retry() : undefined} />
+          <Problem
+            problem={problem}
+            submitCode={(code) => connection.pair(code)}
+            retry={HELPED_BY_RETRY.has(phase) ? () => connection.retry() : undefined}
+          />
         )}
         {!problem && !live && (
           <section class="connecting">
-            <h2>{lost ? words.reconnecting : words.connectingTo(name ?? words.thisCamera)}</h2>
+            <h2>{headingOf(phase, name ?? words.thisCamera)}</h2>
             <Steps steps={view.steps} />
           </section>
         )}
         {live && (
           <div class="bar">
-            <LiveFigures statistics={connection.statistics} />
+            <LiveFigures statistics={connection.statistics} verified={view.verified} />
             <Controls
               stage={() => stage.current}
-              detailsOpen={details.value}
-              toggleDetails={() => (details.value = !details.value)}
+              detailsOpen={open === 'details'}
+              toggleDetails={() => toggle('details')}
             />
           </div>
         )}
       </main>
-      {details.value && (
-        <Details
+      {open === 'details' && (
+        <Details uid={uid} name={name} view={view} self={self} connection={connection} close={closePanel} />
+      )}
+      {open === 'people' && mayDo(rights, 'owner') && (
+        <People
           uid={uid}
-          view={view}
-          statistics={connection.statistics}
-          close={() => {
-            details.value = false;
-            detailsButton()?.focus();
-          }}
+          name={name ?? words.thisCamera}
+          connection={connection}
+          list={access.value}
+          close={closePanel}
+        />
+      )}
+      <SpareCode admission={admission} connection={connection} />
+      {there && self && admission.state === 'in' && admission.newly && !welcomed.value && (
+        <Welcome
+          name={name ?? ''}
+          rights={rights}
+          connection={connection}
+          renamed={(to) => self.renamed(uid, to)}
+          close={() => (welcomed.value = true)}
         />
       )}
     </div>
   );
 }
 
+function headingOf(phase: Phase, camera: string): string {
+  if (phase === 'reconnecting') return words.reconnecting;
+  return phase === 'pairing' ? words.pairing : words.connectingTo(camera);
+}
+
 function tone(phase: Phase): string {
   if (phase === 'live') return 'good';
-  return words.phase[phase] === words.phase.asking || phase === 'reconnecting' ? 'busy' : 'bad';
+  const busy = words.phase[phase] === words.phase.asking || phase === 'reconnecting' || phase === 'code-needed';
+  return busy ? 'busy' : 'bad';
+}
+
+/** Who has access, as far as this viewer may know: read anew whenever the camera says that it changed. */
+function useAccess(
+  there: boolean,
+  connection: Connection<MediaStream>,
+  news: Signal<number>,
+  learnt: (mine: readonly Right[]) => void,
+) {
+  const list = useSignal<AccessList | undefined>(undefined);
+  useEffect(() => {
+    if (!there) return;
+    connection.request('access.list', accessListSchema).then(
+      (fresh) => {
+        list.value = fresh;
+        const mine = fresh.entries.find(({ thumbprint }) => thumbprint === fresh.me)?.rights;
+        if (!mine) return;
+        connection.rightsChanged(mine);
+        learnt(mine);
+      },
+      (error: unknown) => console.warn('peercam: access.list', error),
+    );
+  }, [there, news.value]);
+  return list;
 }
 
 /** True once pointer and keyboard have been still for a while. */
@@ -131,14 +223,19 @@ function useRest(stage: { readonly current: HTMLElement | null }) {
   return resting;
 }
 
-/** State for machines, on the root element: `data-state` the phase, `data-path` how the picture travels. */
+/**
+ * State for machines, on the root element: `data-state` the phase, `data-path` how the picture travels,
+ * `data-verified` how it was made sure whose picture it is.
+ */
 function useDataset(connection: Connection<MediaStream>): void {
-  const { phase } = connection.view.value;
+  const { phase, verified } = connection.view.value;
   const path = connection.statistics.value?.path;
   const root = document.documentElement.dataset;
   useEffect(() => {
     root.state = phase;
     if (phase === 'live' && path) root.path = path;
     else delete root.path;
-  }, [phase, path]);
+    if (phase === 'live' && verified) root.verified = verified;
+    else delete root.verified;
+  }, [phase, path, verified]);
 }

@@ -1,26 +1,28 @@
-import type { ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { formatUid, type Uid } from '#protocol/uid.ts';
-import type { ConnectionView } from '../connection/connection.ts';
-import type { Statistics } from '../connection/statistics.ts';
+import type { Connection, ConnectionView } from '../connection/connection.ts';
+import type { Self } from '../memory/self.ts';
 import { words } from '../words.ts';
 import { Icon } from './icon.tsx';
+import { LeaveCamera } from './leave-camera.tsx';
 import { Steps } from './steps.tsx';
 
 interface DetailsProps {
   readonly uid: Uid;
+  readonly name: string | undefined;
   readonly view: ConnectionView<MediaStream>;
-  readonly statistics: ReadonlySignal<Statistics | undefined>;
+  readonly self: Self | undefined;
+  readonly connection: Connection<MediaStream>;
   readonly close: () => void;
 }
 
 /** Everything that is known about camera, connection and picture, for whoever wants to know. */
-export function Details({ uid, view, statistics, close }: DetailsProps) {
+export function Details({ uid, name, view, self, connection, close }: DetailsProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
-  const now = statistics.value;
-  const { info, source, viewers } = view;
+  const now = connection.statistics.value;
+  const { info, source, viewers, verified, warnings } = view;
   const text = words.details;
   return (
     <aside
@@ -39,7 +41,7 @@ export function Details({ uid, view, statistics, close }: DetailsProps) {
       </header>
       <h3>{text.camera}</h3>
       <dl>
-        <Fact name={text.name}>{info?.name ?? view.status?.name}</Fact>
+        <Fact name={text.name}>{name}</Fact>
         <Fact name={text.uid}>
           <span class="uid">{formatUid(uid)}</span>
         </Fact>
@@ -47,6 +49,30 @@ export function Details({ uid, view, statistics, close }: DetailsProps) {
         <Fact name={text.source}>{source?.description}</Fact>
         <Fact name={text.viewers}>{viewers === undefined ? undefined : text.viewerCount(viewers)}</Fact>
       </dl>
+      {(verified || warnings.count > 0) && (
+        <>
+          <h3>{words.verified.heading}</h3>
+          <dl>
+            <Fact name={words.verified.name}>
+              {verified && (
+                <>
+                  {words.verified.badge}
+                  <small>{words.verified.meaning}</small>
+                  <small>{words.verified.how[verified]}</small>
+                </>
+              )}
+            </Fact>
+            <Fact name={words.verified.warnings}>
+              {warnings.count > 0 && (
+                <>
+                  {words.verified.refused(warnings.count, warnings.last)}
+                  <small>{words.verified.refusedMeaning}</small>
+                </>
+              )}
+            </Fact>
+          </dl>
+        </>
+      )}
       <h3>{text.connection}</h3>
       <dl>
         <Fact name={words.figure.path}>
@@ -79,13 +105,16 @@ export function Details({ uid, view, statistics, close }: DetailsProps) {
           {text.firstPicture} <strong>{words.unit.wholeMs(view.firstPictureMs)}</strong>
         </p>
       )}
+      {self && view.admission.state === 'in' && (
+        <LeaveCamera uid={uid} name={name ?? words.thisCamera} self={self} connection={connection} />
+      )}
     </aside>
   );
 }
 
 /** One fact; one that is not known is left out. */
 function Fact({ name, children }: { readonly name: string; readonly children: ComponentChildren }) {
-  if (children === undefined || children === '') return null;
+  if (children === undefined || children === false || children === '') return null;
   return (
     <div>
       <dt>{name}</dt>

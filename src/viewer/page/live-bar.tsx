@@ -1,13 +1,31 @@
 import type { ReadonlySignal } from '@preact/signals';
+import type { Verified } from '../connection/connection.ts';
 import type { Statistics } from '../connection/statistics.ts';
 import { words } from '../words.ts';
+import { Icon } from './icon.tsx';
 
-/** The figures of a live picture: path, latency, bitrate, frame rate, size. */
-export function LiveFigures({ statistics }: { readonly statistics: ReadonlySignal<Statistics | undefined> }) {
+interface LiveFiguresProps {
+  readonly statistics: ReadonlySignal<Statistics | undefined>;
+  readonly verified: Verified | undefined;
+}
+
+/** The figures of a live picture: whose it is, path, latency, bitrate, frame rate, size. */
+export function LiveFigures({ statistics, verified }: LiveFiguresProps) {
   const now = statistics.value;
   const path = now?.path;
   return (
     <dl class="figures">
+      {verified && (
+        <div class="figure-verified">
+          <dt>{words.verified.figure}</dt>
+          <dd>
+            <span class="chip verified" title={words.verified.meaning}>
+              <Icon name="shield" />
+              {words.verified.badge}
+            </span>
+          </dd>
+        </div>
+      )}
       <div class="figure-path">
         <dt>{words.figure.path}</dt>
         <dd>

@@ -1,5 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import type { SetupCode } from '#protocol/setup-code.ts';
+import type { Uid } from '#protocol/uid.ts';
 import { readLabel } from '../label.ts';
 import { words } from '../words.ts';
 import { createCodeReader } from './code-reader.ts';
@@ -7,8 +9,13 @@ import { Icon } from './icon.tsx';
 
 const LOOK_EVERY_MS = 120;
 
+interface ScannerProps {
+  readonly found: (uid: Uid, code: SetupCode | undefined) => void;
+  readonly close: () => void;
+}
+
 /** Shows what this device's camera sees until a label of ours is in it. */
-export function Scanner({ found, close }: { readonly found: (fragment: string) => void; readonly close: () => void }) {
+export function Scanner({ found, close }: ScannerProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const video = useRef<HTMLVideoElement>(null);
   const message = useSignal<string>(words.scanner.starting);
@@ -18,8 +25,8 @@ export function Scanner({ found, close }: { readonly found: (fragment: string) =
     dialog.current?.showModal();
     const ending = new AbortController();
     scan(video.current!, ending.signal, (text) => {
-      const { uid, fragment } = readLabel(text);
-      if (uid) found(fragment);
+      const { uid, code } = readLabel(text);
+      if (uid) found(uid, code);
       else message.value = words.scanner.notOurs;
       return uid !== undefined;
     })

@@ -1,90 +1,98 @@
 import { useSignal } from '@preact/signals';
-import { useRef } from 'preact/hooks';
-import { groupTyped, readLabel } from '../label.ts';
+import { useEffect, useMemo } from 'preact/hooks';
+import type { SetupCode } from '#protocol/setup-code.ts';
+import type { Uid } from '#protocol/uid.ts';
+import type { Post } from '../connection/broker.ts';
+import { PresenceWatch } from '../connection/presence.ts';
+import { browserTimer } from '../connection/timer.ts';
+import type { Self } from '../memory/self.ts';
 import { words } from '../words.ts';
+import { AddCamera } from './add-camera.tsx';
 import { Brand } from './brand.tsx';
+import { CameraCard } from './camera-card.tsx';
 import { Icon } from './icon.tsx';
-import { Scanner } from './scanner.tsx';
 
-const UID_SYMBOLS = 20;
+interface StartPageProps {
+  readonly self: Self;
+  readonly post: Post;
+  /** From an address that named no camera. */
+  readonly typed: string;
+  readonly open: (uid: Uid, code: SetupCode | undefined) => void;
+}
 
-/** Where a person says which camera: by typing its UID or by scanning its label. */
-export function StartPage({ typed, open }: { readonly typed: string; readonly open: (fragment: string) => void }) {
-  const uid = useSignal(groupTyped(typed));
-  const problem = useSignal(typed === '' ? undefined : problemOf(typed));
-  const scanning = useSignal(false);
-  const field = useRef<HTMLInputElement>(null);
+/** The cameras this browser remembers, and the way to another one. */
+export function StartPage({ self, post, typed, open }: StartPageProps) {
+  const adding = useSignal(typed !== '');
+  const none = self.cameras.value.length === 0;
+  useEffect(() => {
+    document.title = words.product;
+    document.documentElement.dataset.state = 'start';
+    delete document.documentElement.dataset.path;
+  }, []);
 
-  const submit = (event: Event) => {
-    event.preventDefault();
-    problem.value = problemOf(uid.value);
-    if (problem.value === undefined) open(readLabel(uid.value).uid!);
-    else field.current?.focus();
-  };
-
-  const type = (event: Event & { readonly currentTarget: HTMLInputElement }) => {
-    const input = event.currentTarget;
-    // Pasted from a label or a link: the whole of it is taken.
-    const pasted = readLabel(input.value);
-    if (input.value.includes('#') && pasted.uid) return open(pasted.fragment);
-    const atEnd = input.selectionStart === input.value.length;
-    const removing = (event as unknown as InputEvent).inputType?.startsWith('delete');
-    // Regrouping moves the cursor to the end: only where it already is, and not against the backspace key.
-    uid.value = atEnd && !removing ? groupTyped(input.value) : input.value;
-    input.value = uid.value;
-    const complete = symbolsIn(uid.value) >= UID_SYMBOLS;
-    problem.value = complete ? problemOf(uid.value) : undefined;
-  };
-
+  const isRemembered = (uid: Uid) => self.camera(uid)?.known.rights !== undefined;
+  const add = <AddCamera typed={typed} isRemembered={isRemembered} open={open} autoFocus={none || adding.value} />;
+  if (none) {
+    return (
+      <main class="start">
+        <div class="start-card">
+          <Brand />
+          <h1>{words.start.heading}</h1>
+          <p class="lead">{words.start.lead}</p>
+          {add}
+          <p class="promise">{self.lasting ? words.start.promise : words.start.forgetful}</p>
+        </div>
+      </main>
+    );
+  }
   return (
-    <main class="start">
-      <div class="start-card">
+    <div class="home-page">
+      <header class="top">
         <Brand />
-        <h1>{words.start.heading}</h1>
-        <p class="lead">{words.start.lead}</p>
-        <button type="button" class="button wide scan" onClick={() => (scanning.value = true)}>
-          <Icon name="scan" />
-          {words.start.scan}
-        </button>
-        <form onSubmit={submit} noValidate>
-          <label for="uid">{words.start.uid}</label>
-          <input
-            id="uid"
-            ref={field}
-            class="uid-field"
-            value={uid}
-            onInput={type}
-            placeholder="XXXXX-XXXXX-XXXXX-XXXXX"
-            autocomplete="off"
-            autocapitalize="characters"
-            spellcheck={false}
-            enterkeyhint="go"
-            aria-describedby="uid-hint"
-            aria-invalid={problem.value !== undefined}
-            // biome-ignore lint/a11y/noAutofocus: the one thing this page is for, but on a phone its keyboard hides the rest
-            autoFocus={matchMedia('(hover: hover)').matches}
-          />
-          <p id="uid-hint" class={problem.value ? 'hint wrong' : 'hint'} role="status">
-            {problem.value ?? words.start.uidHint}
-          </p>
-          <button type="submit" class="button primary wide watch">
-            {words.start.watch}
-            <Icon name="arrow" />
+      </header>
+      <main class="cameras">
+        <header>
+          <h1>{words.cameras.heading}</h1>
+          <button
+            type="button"
+            class="button"
+            aria-expanded={adding.value}
+            aria-controls="add"
+            onClick={() => (adding.value = !adding.value)}
+          >
+            <Icon name={adding.value ? 'close' : 'plus'} />
+            {words.cameras.add}
           </button>
-        </form>
-        <p class="promise">{words.start.promise}</p>
-      </div>
-      {scanning.value && <Scanner found={open} close={() => (scanning.value = false)} />}
-    </main>
+        </header>
+        {adding.value && (
+          <section id="add" class="start-card" aria-label={words.cameras.add}>
+            {add}
+          </section>
+        )}
+        <Cards self={self} post={post} />
+        {!self.lasting && <p class="promise">{words.start.forgetful}</p>}
+      </main>
+    </div>
   );
 }
 
-function symbolsIn(text: string): number {
-  return text.replaceAll(/[\s-]/g, '').length;
-}
-
-function problemOf(text: string): string | undefined {
-  if (readLabel(text).uid) return undefined;
-  const missing = UID_SYMBOLS - symbolsIn(text);
-  return missing > 0 ? words.start.tooShort(missing) : words.start.mistyped;
+function Cards({ self, post }: { readonly self: Self; readonly post: Post }) {
+  const watch = useMemo(() => new PresenceWatch({ self, post, timer: browserTimer }), [self, post]);
+  useEffect(() => {
+    watch.start();
+    return () => watch.stop();
+  }, [watch]);
+  const presences = watch.presences.value;
+  return (
+    <ul class="cards">
+      {self.cameras.value.map((camera) => (
+        <CameraCard
+          key={camera.known.uid}
+          camera={camera}
+          presence={presences.get(camera.known.uid) ?? { state: 'asking' }}
+          forget={() => self.forget(camera.known.uid)}
+        />
+      ))}
+    </ul>
+  );
 }

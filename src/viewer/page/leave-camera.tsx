@@ -1,0 +1,52 @@
+import { useSignal } from '@preact/signals';
+import * as v from 'valibot';
+import type { Uid } from '#protocol/uid.ts';
+import type { Connection } from '../connection/connection.ts';
+import { START } from '../label.ts';
+import type { Self } from '../memory/self.ts';
+import { words } from '../words.ts';
+import { Confirm } from './confirm.tsx';
+
+interface LeaveCameraProps {
+  readonly uid: Uid;
+  readonly name: string;
+  readonly self: Self;
+  readonly connection: Connection<MediaStream>;
+}
+
+/** Everybody may leave: the camera takes this browser off its list, and this browser forgets the camera. */
+export function LeaveCamera({ uid, name, self, connection }: LeaveCameraProps) {
+  const asking = useSignal(false);
+  const problem = useSignal<string | undefined>(undefined);
+  const leave = async () => {
+    try {
+      await connection.request('access.revoke', v.unknown(), { thumbprint: self.key.thumbprint });
+    } catch (error) {
+      problem.value = words.people.failed(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    self.forget(uid);
+    location.hash = START;
+  };
+  return (
+    <p class="panel-links">
+      {problem.value && (
+        <span class="wrong" role="alert">
+          {problem.value}
+        </span>
+      )}
+      <button type="button" class="button wide" onClick={() => (asking.value = true)}>
+        {words.forget.leave}
+      </button>
+      {asking.value && (
+        <Confirm
+          heading={words.forget.leaveHeading(name)}
+          text={words.forget.leaveText}
+          verb={words.forget.leave}
+          run={() => void leave()}
+          close={() => (asking.value = false)}
+        />
+      )}
+    </p>
+  );
+}
