@@ -26,7 +26,7 @@ const setupCode = v.pipe(
 /**
  * What a station asks a board. `describe`: who are you, what do you hold? `enroll`: make a key and a setup code.
  * `install`: store them with this certificate. `read-back`: what is stored, read afresh. `challenge`: begin TLS as a client, with what
- * is stored, to a server of this CA. `tls`: bytes from the server; the answer has the board's.
+ * is stored, to a server of this CA. `tls`: bytes from the server; the answer has the board's. `end`: goodbye.
  * A question repeated with the same `id` gets the same answer again and does nothing twice.
  */
 export const questionSchema = v.variant('ask', [
@@ -36,6 +36,7 @@ export const questionSchema = v.variant('ask', [
   v.object({ ask: v.literal('read-back'), id }),
   v.object({ ask: v.literal('challenge'), id, caPem: pem }),
   v.object({ ask: v.literal('tls'), id, data: base64(MAX_PIECE) }),
+  v.object({ ask: v.literal('end'), id }),
 ]);
 
 /** What a board answers, by the question's `ask`. */
@@ -53,6 +54,7 @@ export const answerSchemas = {
   'read-back': v.object({ uid, setupCode, certificatePem: pem, model: words, hardwareRevision: words }),
   challenge: v.object({ data: base64(MAX_PIECE) }),
   tls: v.object({ data: base64(MAX_PIECE) }),
+  end: v.object({}),
 } as const;
 
 /** The wrapping of every answer: `error` where the question could not be answered. */

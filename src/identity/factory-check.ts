@@ -29,14 +29,11 @@ export const MAX_BOARD_WORDS = 64;
  */
 export function checkFactoryData(stored: StoredFactoryData): Partial<FactoryData> | undefined {
   const key = stored.privateKeyPem && readKey(stored.privateKeyPem);
-  const uid = stored.uid && readUid(stored.uid);
-  if (uid && !key) throw damaged(stored.uid!.place, 'names a UID, but the private key is missing');
-  if (uid && key && uid !== uidOf(key)) {
-    throw damaged(stored.uid!.place, `is ${uid}, but the private key there gives ${uidOf(key)}`);
-  }
-  if (stored.certificatePem) checkCertificate(stored.certificatePem, key);
+  const uid = key && uidOf(key);
+  if (stored.uid) checkUid(stored.uid, uid);
+  if (stored.certificatePem) checkCertificate(stored.certificatePem, key, uid);
   const data = {
-    ...(key && { uid: uidOf(key), privateKeyPem: stored.privateKeyPem!.text }),
+    ...(key && { uid, privateKeyPem: stored.privateKeyPem!.text }),
     ...(stored.certificatePem && { certificatePem: stored.certificatePem.text }),
     ...(stored.setupCode && { setupCode: readSetupCode(stored.setupCode) }),
     ...(stored.model && { model: readWords(stored.model) }),
@@ -78,10 +75,11 @@ function readKey({ text, place }: Stored): KeyObject {
   return key;
 }
 
-function readUid({ text, place }: Stored): Uid {
-  const uid = parseUid(text);
-  if (!uid) throw damaged(place, 'is not a UID');
-  return uid;
+function checkUid({ text, place }: Stored, uid: Uid | undefined): void {
+  const written = parseUid(text);
+  if (!written) throw damaged(place, 'is not a UID');
+  if (!uid) throw damaged(place, 'names a UID, but the private key is missing');
+  if (written !== uid) throw damaged(place, `is ${written}, but the private key there gives ${uid}`);
 }
 
 function readSetupCode({ text, place }: Stored): SetupCode {
@@ -95,7 +93,7 @@ function readWords({ text, place }: Stored): string {
   return text;
 }
 
-function checkCertificate({ text, place }: Stored, key: KeyObject | undefined): void {
+function checkCertificate({ text, place }: Stored, key: KeyObject | undefined, uid: Uid | undefined): void {
   if (!key) throw damaged(place, 'is a certificate, but the private key is missing');
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) throw damaged(place, 'holds no PEM certificate');
@@ -108,7 +106,7 @@ function checkCertificate({ text, place }: Stored, key: KeyObject | undefined): 
   const device = chain[0]!;
   if (!device.checkPrivateKey(key)) throw damaged(place, "is not made for this board's private key");
   const name = device.subject.trim();
-  if (name !== `CN=${uidOf(key)}`) throw damaged(place, `is for "${name}", but the key's UID is ${uidOf(key)}`);
+  if (name !== `CN=${uid}`) throw damaged(place, `is for "${name}", but the key's UID is ${uid}`);
 }
 
 function damaged(place: string, problem: string): AppError {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createAuthority, LineAuthority, PLACES } from '#factory/authority.ts';
 import { makeRoot, makeServerCertificate, pemOf, readIssuer } from '#factory/certificates.ts';
 import { FactoryDirectory } from '#identity/factory-directory.ts';
-import { certificateRequest, newIdentity } from '#identity/new-identity.ts';
+import { newIdentity } from '#identity/new-identity.ts';
 import type { SetupCode } from '#protocol/setup-code.ts';
 import type { Uid } from '#protocol/uid.ts';
 
@@ -50,8 +50,8 @@ export class TestFactory {
 
   /** Provisions a software board into a directory store; the folder may not exist yet. */
   async board(folder: string, options: { model?: string } = {}): Promise<TestBoard> {
-    const { uid, privateKeyPem, setupCode } = newIdentity();
-    const { certificatePem } = await this.line.sign(certificateRequest({ uid, privateKeyPem }));
+    const { uid, privateKeyPem, setupCode, request } = newIdentity();
+    const { certificatePem } = await this.line.sign(request);
     await new FactoryDirectory(folder).write({
       uid,
       privateKeyPem,
