@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { type CameraConfig, cameraSchema } from '#config/camera.ts';
 import { loadConfig } from '#config/load.ts';
@@ -13,6 +11,7 @@ import { AuditLog } from '#identity/audit-log.ts';
 import { loadDeviceIdentity } from '#identity/device-key.ts';
 import { openFactoryStore } from '#identity/factory-spec.ts';
 import { loadOperationalKey } from '#identity/operational-key.ts';
+import { openBrokerStream, readAuthorities } from '#identity/server-trust.ts';
 import { TrustedTime } from '#identity/trusted-time.ts';
 import { systemClock } from '#lib/clock.ts';
 import { AppError, errorText } from '#lib/error.ts';
@@ -84,6 +83,7 @@ async function openTrust(config: CameraConfig, log: Logger): Promise<CameraTrust
   const identity = await loadDeviceIdentity(openFactoryStore(config.factory));
   const time = await TrustedTime.open({ stateDir, log: log.child({ part: 'time' }) });
   const now = () => time.now();
+  const authorities = await readAuthorities(config.server.ca);
   return {
     identity,
     time,
@@ -98,20 +98,16 @@ async function openTrust(config: CameraConfig, log: Logger): Promise<CameraTrust
     audit: await AuditLog.open({ stateDir, now, log: log.child({ part: 'audit' }), clock: systemClock }),
     settings: await SettingsStore.open({ stateDir, defaults: { name: config.name }, log }),
     openBroker: (signal) =>
-      new Promise((resolve, reject) => {
-        const url = new URL(config.server.url);
-        const socket = connect({
-          host: url.hostname,
-          port: Number(url.port || 8883),
-          ca: config.server.ca ? readFileSync(config.server.ca) : undefined,
-          cert: identity.certificatePem,
-          key: identity.privateKeyPem,
-          noDelay: true,
-        } as never);
-        socket.once('secureConnect', () => resolve(socket));
-        socket.once('error', reject);
-        signal.addEventListener('abort', () => socket.destroy());
-      }),
+      openBrokerStream(
+        {
+          url: config.server.url,
+          privateKeyPem: identity.privateKeyPem,
+          certificatePem: identity.certificatePem,
+          authorities,
+          time,
+        },
+        signal,
+      ),
   };
 }
 

@@ -1,10 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FactoryDirectory } from '#identity/factory-directory.ts';
+import { labelAddress } from '#protocol/label.ts';
+import type { SetupCode } from '#protocol/setup-code.ts';
+import type { Uid } from '#protocol/uid.ts';
+import { type ServerFiles, TestFactory } from './factory.ts';
 
 /** A built program of ours, as its users run it. */
 export interface Program {
@@ -19,45 +24,96 @@ export interface Program {
 
 export interface ServerProgram extends Program {
   readonly httpUrl: string;
+  /** Where it was asked for. */
+  readonly httpsUrl: string | undefined;
   readonly mqttUrl: string;
 }
 
 export interface CameraProgram extends Program {
-  readonly uid: string;
+  readonly uid: Uid;
+  readonly setupCode: SetupCode;
   readonly whepUrl: string | undefined;
+  /** The socket of peercamctl. */
+  readonly control: string;
+  /** What the label's QR code holds, for a server's address. */
+  labelUrl(httpUrl: string): string;
 }
 
 const LOOPBACK = '127.0.0.1';
 const READY_MS = 20_000;
 
+/** The factory and the server's certificate of this test process, made when first needed. */
+export interface Trust {
+  readonly factory: TestFactory;
+  readonly files: ServerFiles;
+}
+
+let trusted: Promise<Trust> | undefined;
+
+/** The same for all programs of this process, gone when it ends. */
+export function trust(): Promise<Trust> {
+  trusted ??= (async () => {
+    const factory = await TestFactory.create();
+    process.once('exit', () => rmSync(dirname(dirname(factory.rootFile)), { recursive: true, force: true }));
+    return { factory, files: await factory.serverCertificate() };
+  })();
+  return trusted;
+}
+
 /** `peercam-server` on loopback; port 0 takes any free one. */
 export async function startServer(
-  options: { http?: number; mqtt?: number; args?: readonly string[] } = {},
+  options: { http?: number; mqtt?: number; https?: boolean; args?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
 ): Promise<ServerProgram> {
-  const { http = 0, mqtt = 0, args = [] } = options;
+  const { http = 0, mqtt = 0, https = false, args = [], env } = options;
+  const { factory, files } = await trust();
   const ports = ['--http-host', LOOPBACK, '--http-port', `${http}`, '--mqtt-host', LOOPBACK, '--mqtt-port', `${mqtt}`];
-  const { program, ready } = await start('peercam-server', [...ports, ...args]);
-  return { ...program, httpUrl: String(ready.httpUrl), mqttUrl: String(ready.mqttUrl) };
+  const keys = ['--tls-cert', files.certFile, '--tls-key', files.keyFile, '--cameras-ca', factory.rootFile];
+  const secure = https ? ['--https-host', LOOPBACK, '--https-port', '0'] : [];
+  const { program, ready } = await start('peercam-server', [...ports, ...keys, ...secure, ...args], env);
+  return {
+    ...program,
+    httpUrl: String(ready.httpUrl),
+    httpsUrl: ready.httpsUrl as string | undefined,
+    mqttUrl: String(ready.mqttUrl),
+  };
 }
 
 export interface CameraOptions {
-  /** `mqtt://…` */
+  /** `mqtts://…` */
   readonly server: string;
-  /** Its state folder: the same folder gives the same camera. */
-  readonly state: string;
+  /** Its folder, with what the factory gave it and its state: the same folder gives the same camera. */
+  readonly folder: string;
   readonly source?: string;
   readonly name?: string;
   /** Given, the camera offers WHEP with this bearer token. */
   readonly whepToken?: string;
+  readonly args?: readonly string[];
 }
 
-/** `peercamd`; resolves when viewers can find it. */
+/** `peercamd` on a board that is provisioned where it was not yet; resolves when viewers can find it. */
 export async function startCamera(options: CameraOptions): Promise<CameraProgram> {
-  const { server, state, source = 'pattern', name = 'Garden', whepToken } = options;
-  const args = ['--server', server, '--state', state, '--source', source, '--name', name];
+  const { server, folder, source = 'pattern', name = 'Garden', whepToken, args: more = [] } = options;
+  const { factory, files } = await trust();
+  const store = join(folder, 'factory');
+  if (!existsSync(store)) await factory.board(store);
+  const { uid, setupCode } = (await new FactoryDirectory(store).read())!;
+  const control = join(folder, 'control.sock');
+  const args = [
+    ...['--server', server, '--server-ca', files.caFile, '--factory', `dir:${store}`, '--state', join(folder, 'state')],
+    ...['--control', control, '--source', source, '--name', name],
+    ...(whepToken ? ['--whep-port', '0'] : []),
+    ...more,
+  ];
   const env: Record<string, string> = whepToken ? { PEERCAM_WHEP_TOKEN: whepToken } : {};
-  const { program, ready } = await start('peercamd', whepToken ? [...args, '--whep-port', '0'] : args, env);
-  return { ...program, uid: String(ready.uid), whepUrl: ready.whepUrl as string | undefined };
+  const { program, ready } = await start('peercamd', args, env);
+  return {
+    ...program,
+    uid: uid!,
+    setupCode: setupCode!,
+    control,
+    whepUrl: ready.whepUrl as string | undefined,
+    labelUrl: (httpUrl) => labelAddress(httpUrl, uid!, setupCode!),
+  };
 }
 
 /** An empty folder that is gone when the test's process ends, and a function that removes it before. */
@@ -66,7 +122,7 @@ export async function temporaryFolder(purpose: string): Promise<{ path: string; 
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
-async function start(name: string, args: readonly string[], env: Record<string, string> = {}) {
+async function start(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const file = fileURLToPath(new URL(`../../dist/${name}.js`, import.meta.url));
   if (!existsSync(file)) throw new Error(`dist/${name}.js is missing: run scripts/build first`);
   const child = fork(file, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: { ...process.env, ...env } });

@@ -14,7 +14,7 @@ export async function startWhepCamera(purpose: string): Promise<WhepCamera> {
   const token = 'a-token-for-the-test';
   const folder = await temporaryFolder(purpose);
   const server = await startServer();
-  const camera = await startCamera({ server: server.mqttUrl, state: folder.path, whepToken: token });
+  const camera = await startCamera({ server: server.mqttUrl, folder: folder.path, whepToken: token });
   return {
     camera,
     target: { url: camera.whepUrl!, token },
