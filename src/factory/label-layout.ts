@@ -70,7 +70,7 @@ function layOutTexts(
   label: LabelData,
   { left, width, height, box }: { left: number; width: number; height: number; box: number },
 ): Text[] {
-  const codeSize = Math.min(width / (12 * MONO), box / 8.5);
+  const codeSize = Math.min(width / (12 * MONO), box / 8.8);
   const captionSize = Math.min(Math.max(codeSize * 0.55, 4.5 * MM_PER_POINT), codeSize);
   const name = fitName(label.model, width, codeSize);
   const lines: Omit<Text, 'x' | 'y'>[] = [
@@ -80,7 +80,7 @@ function layOutTexts(
     { text: 'Setup code', size: captionSize, style: 'caption' },
     ...halves(formatSetupCode(label.setupCode)).map((text) => codeLine(text, codeSize)),
   ];
-  const leading = ({ size, style }: Omit<Text, 'x' | 'y'>) => size * (style === 'caption' ? 1.45 : 1.15);
+  const leading = ({ size, style }: Omit<Text, 'x' | 'y'>) => size * (style === 'caption' ? 1.8 : 1.15);
   const total = lines.reduce((sum, line) => sum + leading(line), 0);
   let y = (height - total) / 2;
   return lines.map((line) => {

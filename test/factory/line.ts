@@ -1,0 +1,78 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { type Ended, TestChild } from '../support/child.ts';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const MAIN = join(here, '../../src/factory/main.ts');
+const BOARD = join(here, 'board.ts');
+
+/** A production line for a test: a folder, the program, and a PATH on which boards' programs can stand. */
+export class TestLine {
+  readonly folder: string;
+  readonly bin: string;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.bin = join(folder, 'bin');
+  }
+
+  static async create(): Promise<TestLine> {
+    const line = new TestLine(await mkdtemp(join(tmpdir(), 'peercam-line-')));
+    await promisify(execFile)('mkdir', [line.bin]);
+    return line;
+  }
+
+  path(...names: string[]): string {
+    return join(this.folder, ...names);
+  }
+
+  start(args: readonly string[], env: NodeJS.ProcessEnv = {}): TestChild {
+    return new TestChild(MAIN, [...args], { PATH: `${this.bin}:${process.env.PATH}`, ...env });
+  }
+
+  run(...args: string[]): Promise<Ended> {
+    return this.start(args).ended();
+  }
+
+  /** Runs it and throws with all it said unless it ends well; its standard output. */
+  async good(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(...args);
+    if (code !== 0) throw new Error(`peercam-factory ${args.join(' ')} ended with ${code}\n${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** The options of a station on this line, after `init-ca` into `ca`. */
+  station(out = 'out'): string[] {
+    return ['--ca', this.path('ca'), '--out', this.path(out), '--model', 'Cam 1', '--revision', 'B2'];
+  }
+
+  /** Puts an executable script onto the PATH. */
+  async script(name: string, lines: readonly string[]): Promise<void> {
+    await writeFile(join(this.bin, name), ['#!/bin/sh', ...lines, ''].join('\n'), { mode: 0o755 });
+  }
+
+  /** `peercamctl` on the PATH: answers a station for the board in this folder. `before` runs first. */
+  async peercamctl(store: string, before: readonly string[] = []): Promise<void> {
+    const board = `exec '${process.execPath}' --import '${import.meta.resolve('tsx')}' '${BOARD}' '${store}'`;
+    await this.script('peercamctl', ['[ "$1" = enroll ] || exit 64', ...before, board]);
+  }
+
+  remove(): Promise<void> {
+    return rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs a program and gives what it wrote to standard output and error, and how it ended. */
+export async function tool(name: string, args: readonly string[]): Promise<{ code: number; output: string }> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(name, [...args], { maxBuffer: 64 << 20 });
+    return { code: 0, output: stdout + stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { code, output: stdout + stderr };
+  }
+}
