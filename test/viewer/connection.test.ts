@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { REVOKED } from '#protocol/message.ts';
+import type { SetupCode } from '#protocol/setup-code.ts';
 import { Bench, settle } from './fakes.ts';
 
 const test = suite('connection');
@@ -12,7 +14,7 @@ test('goes through its phases in order, and the first picture makes it live', as
   });
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   await bench.answer();
   bench.peer.events.progress('path');
@@ -42,7 +44,7 @@ test('makes its offer while the server is still being reached', async () => {
   await settle();
   assert.equal(bench.peers.length, 1);
   assert.deepEqual(bench.signalling.sent, []);
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   const call = bench.signalling.calls[0]!;
   assert.deepEqual(bench.signalling.sent, [{ type: 'call', call, sdp: 'offer 0', address: '192.0.2.7' }]);
@@ -53,7 +55,7 @@ test('sends candidates that come after the offer, not those before', async () =>
   bench.connection.start();
   await settle();
   bench.peer.events.candidate('candidate:1', '0');
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   bench.peer.events.candidate('candidate:2', '0');
   const call = bench.signalling.calls[0]!;
@@ -64,7 +66,7 @@ test('takes an answer that comes twice once, and ignores those of other calls', 
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   bench.signalling.events!.message({ type: 'answer', call: 'another-call-of-somebody', sdp: 'forged' });
   await settle();
@@ -82,7 +84,7 @@ test('losing the server does not touch a live picture', async () => {
   await bench.pass(60_000);
   assert.equal(bench.phase, 'live');
   assert.equal(bench.connection.view.value.serverOnline, false);
-  bench.signalling.events!.online();
+  bench.signalling.online();
   // A camera that reconnected too has a newer status, although it never stopped sending.
   bench.signalling.events!.status({ state: 'online', since: 5000 }, true);
   await bench.pass(10_000);
@@ -154,10 +156,10 @@ test('a call that was sent to a camera not yet there is repeated when it comes',
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   await bench.pass(5200);
-  assert.equal(bench.phase, 'unknown');
+  assert.equal(bench.phase, 'silent');
   const before = bench.signalling.calls.length;
   bench.signalling.events!.status({ state: 'online', since: 9000 }, true);
   await settle();
@@ -170,7 +172,7 @@ test('says offline and since when, and calls no more than now and then', async (
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   bench.signalling.events!.status({ state: 'offline', since: 1234 }, false);
   assert.equal(bench.phase, 'offline');
@@ -184,7 +186,7 @@ test('a person who tries again sees it being tried, and then how things stand', 
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   bench.signalling.events!.status({ state: 'offline', since: 1234 }, false);
   bench.connection.retry();
@@ -215,7 +217,7 @@ test('says so when the source is down from the start', async () => {
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   await bench.answer();
   bench.peer.source = { state: 'down', message: 'no such program' };
@@ -229,7 +231,7 @@ test('a refusal for good is shown and not repeated; a person may try again', asy
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   const call = bench.signalling.calls[0]!;
   bench.signalling.events!.message({ type: 'refusal', call, code: 'offer.refused', message: 'no H.264', retry: false });
@@ -246,7 +248,7 @@ test('a refusal for now is repeated after a pause', async () => {
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   await settle();
   const call = bench.signalling.calls[0]!;
   bench.signalling.events!.message({ type: 'refusal', call, code: 'viewers.full', message: 'full', retry: true });
@@ -261,7 +263,7 @@ test('a camera that does not answer is asked again, with growing pauses', async 
   const bench = new Bench();
   bench.connection.start();
   await settle();
-  bench.signalling.events!.online();
+  bench.signalling.online();
   bench.signalling.events!.status({ state: 'online', since: 1 }, false);
   await bench.pass(120_000);
   const count = bench.signalling.calls.length;
@@ -302,6 +304,103 @@ test('closing says goodbye and leaves no timer behind; it can be started again',
   assert.equal(peer.closed, true);
   assert.equal(bench.clock.pending, 0);
   await bench.goLive();
+  assert.equal(bench.phase, 'live');
+});
+
+test('who is not let in yet makes no call; being let in makes one at once', async () => {
+  const bench = new Bench();
+  bench.signalling.remembered = false;
+  bench.connection.start();
+  await settle();
+  assert.equal(bench.phase, 'code-needed');
+  bench.signalling.online(false);
+  await bench.pass(20_000);
+  assert.deepEqual(bench.signalling.sent, []);
+  bench.connection.pair('0123456789ABCDEF' as SetupCode);
+  bench.signalling.events!.admission({ state: 'pairing' });
+  assert.equal(bench.phase, 'pairing');
+  bench.signalling.events!.admission({ state: 'silent' });
+  assert.equal(bench.phase, 'silent');
+  bench.signalling.events!.admission({ state: 'in', rights: ['view'], newly: true });
+  await settle();
+  assert.equal(bench.signalling.calls.length, 1);
+  await bench.playNewest();
+  assert.equal(bench.phase, 'live');
+  assert.deepEqual(bench.signalling.paired, ['0123456789ABCDEF']);
+});
+
+test('the camera’s reason for not letting somebody in is shown', async () => {
+  const bench = new Bench();
+  bench.signalling.remembered = false;
+  bench.connection.start();
+  await settle();
+  bench.signalling.online(false);
+  const refusal = { type: 'refusal', code: 'pairing.closed', message: 'it has an owner', retry: false } as const;
+  bench.signalling.events!.admission({ state: 'refused', refusal });
+  assert.equal(bench.phase, 'pairing-refused');
+  assert.deepEqual(bench.connection.view.value.admission, { state: 'refused', refusal });
+});
+
+test('a viewer that was removed loses the picture at once, and calls no more', async () => {
+  const bench = new Bench();
+  const peer = await bench.goLive();
+  bench.signalling.events!.message({ type: 'bye', call: bench.signalling.calls[0]!, reason: REVOKED });
+  await settle();
+  assert.equal(bench.phase, 'no-access');
+  assert.equal(peer.closed, true);
+  assert.equal(bench.connection.view.value.stream, undefined);
+  await bench.pass(60_000);
+  assert.equal(bench.signalling.calls.length, 1);
+});
+
+test('somebody in the camera’s place is never shown, and given up on after three more tries', async () => {
+  const bench = new Bench();
+  bench.connection.start();
+  await settle();
+  bench.signalling.online();
+  bench.signalling.events!.status({ state: 'online', since: 1 }, false);
+  for (let tries = 0; tries < 4; tries++) {
+    for (let left = 100; bench.signalling.calls.length === tries && left > 0; left--) await bench.pass(200);
+    await bench.answer();
+    bench.peer.events.progress('path');
+    bench.peer.events.forged('another certificate');
+    assert.equal(bench.connection.view.value.stream, undefined);
+  }
+  assert.equal(bench.phase, 'forged');
+  assert.equal(bench.signalling.calls.length, 4);
+  assert.equal(bench.connection.view.value.warnings.count, 4);
+  await bench.pass(120_000);
+  assert.equal(bench.signalling.calls.length, 4);
+  bench.connection.retry();
+  await settle();
+  assert.equal(bench.signalling.calls.length, 5);
+  await bench.playNewest();
+  assert.equal(bench.phase, 'live');
+});
+
+test('refused messages are counted and change nothing else', async () => {
+  const bench = new Bench();
+  await bench.goLive();
+  bench.signalling.events!.suspicious('message: field "seq": replayed');
+  bench.signalling.events!.suspicious('message: field "re": it answers another offer');
+  assert.equal(bench.phase, 'live');
+  const { count, last } = bench.connection.view.value.warnings;
+  assert.equal(count, 2);
+  assert.match(last!, /another offer/);
+});
+
+test('a call that stays unanswered has the camera asked for its keys; whose presence is secret, that says so', async () => {
+  const bench = new Bench();
+  bench.connection.start();
+  await settle();
+  bench.signalling.online(false);
+  await bench.pass(5000);
+  assert.equal(bench.phase, 'asking');
+  await bench.pass(2000);
+  assert.equal(bench.phase, 'silent');
+  assert.equal(bench.signalling.unansweredCalls, 1);
+  await bench.pass(2000);
+  await bench.playNewest();
   assert.equal(bench.phase, 'live');
 });
 

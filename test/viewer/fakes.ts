@@ -16,9 +16,39 @@ export class FakeSignalling implements Signalling {
   events: SignallingEvents | undefined;
   hurried = 0;
 
-  start(_config: unknown, events: SignallingEvents): void {
+  /** Whether this viewer is on the camera's list when it starts. */
+  remembered = true;
+  readonly paired: (string | undefined)[] = [];
+  unansweredCalls = 0;
+
+  start(events: SignallingEvents): void {
     this.events = events;
+    events.admission(this.remembered ? { state: 'in', rights: ['view'], newly: false } : { state: 'code-needed' });
   }
+
+  /** The server is reached; whether the camera's presence can be read there. */
+  online(readable = true): void {
+    this.events!.relays([]);
+    this.events!.online(readable);
+  }
+
+  pair(code?: string): void {
+    this.paired.push(code);
+  }
+
+  offer(): void {}
+
+  dropCode(): void {}
+
+  unanswered(): void {
+    this.unansweredCalls++;
+  }
+
+  lostAccess(): void {
+    this.events!.admission({ state: 'out' });
+  }
+
+  rightsChanged(): void {}
 
   stop(): void {
     this.events = undefined;
@@ -46,6 +76,7 @@ export class FakeSignalling implements Signalling {
 export class FakePeer implements Peer<number> {
   readonly events: PeerEvents;
   readonly stream: number;
+  readonly verified = 'certificate';
   frames = 0;
   closed = false;
   accepted: string | undefined;
@@ -127,7 +158,7 @@ export class Bench {
     signalling: this.signalling,
     loadConfig: async () => {
       if (this.config === 'missing') throw new Error('config.json: HTTP 502');
-      return { mqtt: '/mqtt', mqttVersion: 4, address: '192.0.2.7', iceServers: [] };
+      return { mqtt: '/mqtt', mqttVersion: 4, address: '192.0.2.7', token: '/token', iceServers: [] };
     },
     makePeer: (events) => {
       const peer = new FakePeer(events, this.peers.length);
@@ -164,7 +195,7 @@ export class Bench {
   async goLive(): Promise<FakePeer> {
     this.connection.start();
     await settle();
-    this.signalling.events!.online();
+    this.signalling.online();
     await settle();
     this.signalling.events!.status({ state: 'online', since: 1000 }, false);
     await this.playNewest();

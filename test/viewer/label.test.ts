@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatUid, uidFromKeyHash } from '#protocol/uid.ts';
-import { groupTyped, readLabel } from '#viewer/label.ts';
+import { groupTyped, groupTypedCode, readLabel } from '#viewer/label.ts';
 
 const test = suite('label');
 const uid = uidFromKeyHash(new Uint8Array(32).map((_, index) => index * 7));
@@ -21,10 +21,15 @@ test('reads the QR code, the link and what a person types', () => {
   }
 });
 
-test('keeps the setup code out of what it shows, and in what it passes on', () => {
-  const label = readLabel(`https://cam.example/#${uid}.0123456789ABCDEF`);
-  assert.equal(label.typed, uid);
-  assert.equal(label.fragment, `${uid}.0123456789ABCDEF`);
+test('keeps the code out of what it shows, and reads it as people write it', () => {
+  for (const code of ['0123456789ABCDEF', '0123-4567-89ab-cdef', 'O123456789ABCDEF', '%30123456789ABCDEF']) {
+    const label = readLabel(`https://cam.example/#${uid}.${code}`);
+    assert.equal(label.typed, uid);
+    assert.equal(label.code, '0123456789ABCDEF');
+  }
+  for (const text of [uid, `#${uid}.`, `#${uid}.0123`, `#${uid}.0123456789ABCDEF0`, `#${uid}.?123456789ABCDEF`]) {
+    assert.equal(readLabel(text).code, undefined, text);
+  }
 });
 
 test('finds a mistyped UID before anything is sent', () => {
@@ -38,6 +43,7 @@ test('groups what is typed as on the label', () => {
   assert.equal(groupTyped('abcde'), 'ABCDE');
   assert.equal(groupTyped('abcdef'), 'ABCDE-F');
   assert.equal(groupTyped(`${uid}toolong`), formatUid(uid));
+  assert.equal(groupTypedCode('0123456789abcdefgh'), '0123-4567-89AB-CDEF');
 });
 
 test.run();

@@ -24,7 +24,7 @@ export async function fetchToken(options: {
     const response = await post(nonce, { ...options, fetch });
     if (response.ok) return await read(response);
   }
-  const asked = await fetch(url, { cache: 'no-store' });
+  const asked = await fetch(url);
   if (!asked.ok) throw new Error(`${url.pathname}: HTTP ${asked.status}`);
   const fresh = parseJsonAs(nonceSchema, await asked.text(), 'nonce', MAX_ANSWER).nonce;
   const response = await post(fresh, { ...options, fetch });
@@ -41,7 +41,6 @@ async function post(
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ proof }),
-    cache: 'no-store',
   });
 }
 

@@ -59,7 +59,9 @@ export function CameraPage({ uid, connection, accessNews, self }: CameraPageProp
   const lost = phase === 'reconnecting';
   const rights = admission.state === 'in' ? admission.rights : [];
   const there = info !== undefined && (live || phase === 'source-down');
-  const open = there || (panel.value === 'details' && seen) ? panel.value : undefined;
+  // What was seen is nobody's business any more where the access is gone.
+  const over = phase === 'no-access' || phase === 'forged';
+  const open = there || (panel.value === 'details' && seen && !over) ? panel.value : undefined;
   useEffect(() => {
     document.title = name ? `${name} · ${words.product}` : words.product;
   }, [name]);
@@ -108,7 +110,7 @@ export function CameraPage({ uid, connection, accessNews, self }: CameraPageProp
       </header>
       <main
         ref={stage}
-        class={`stage ${live ? 'live' : seen && (lost || problem) ? 'faded' : 'blank'} ${resting.value ? 'resting' : ''}`}
+        class={`stage ${live ? 'live' : seen && !over && (lost || problem) ? 'faded' : 'blank'} ${resting.value ? 'resting' : ''}`}
         style={size?.width ? { '--ratio': size.width / size.height } : undefined}
       >
         <Picture

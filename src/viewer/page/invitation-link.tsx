@@ -60,7 +60,7 @@ export function InvitationLink({ uid, camera, invited, transfer, done }: Invitat
 /** Drawn by hand of the modules: the page's security policy is the same for everybody's markup. */
 function QrCode({ text }: { readonly text: string }) {
   const { size, path } = useMemo(() => {
-    const modules = encodeQR(text, 'raw', { border: 2 });
+    const modules = encodeQR(text, 'raw', { border: 4 });
     const dark = modules.flatMap((row, y) => row.flatMap((on, x) => (on ? [`M${x} ${y}h1v1h-1z`] : [])));
     return { size: modules.length, path: dark.join('') };
   }, [text]);
