@@ -34,9 +34,15 @@ const programs = {
 rmSync(outDir, { recursive: true, force: true });
 mkdirSync(outDir, { recursive: true });
 
-await build({
+const builtIn = {
+  'process.env.PEERCAM_VERSION': JSON.stringify(require('./package.json').version),
+  // The earliest time it can be on a board without a clock; given from outside, a build can be made again bit by bit.
+  'process.env.PEERCAM_BUILD_TIME': JSON.stringify(String(buildTime())),
+};
+
+/** What the programs have in common. CommonJS packages inside an ESM bundle ask for require, __filename and __dirname. */
+const common = {
   absWorkingDir: root,
-  entryPoints: programs,
   outdir: outDir,
   bundle: true,
   platform: 'node',
@@ -45,14 +51,8 @@ await build({
   minify: true,
   keepNames: false,
   legalComments: 'linked',
-  plugins: [nativeBeside],
-  define: {
-    'process.env.PEERCAM_VERSION': JSON.stringify(require('./package.json').version),
-    // The earliest time it can be on a board without a clock; given from outside, a build can be made again bit by bit.
-    'process.env.PEERCAM_BUILD_TIME': JSON.stringify(String(buildTime())),
-  },
+  define: builtIn,
   banner: {
-    // CommonJS packages inside an ESM bundle ask for require, __filename and __dirname.
     js: `#!/usr/bin/env node
 import { createRequire as __createRequire } from 'node:module';
 import { fileURLToPath as __fileURLToPath } from 'node:url';
@@ -61,6 +61,13 @@ const require = __createRequire(import.meta.url);
 const __filename = __fileURLToPath(import.meta.url);
 const __dirname = __pathDirname(__filename);`,
   },
+};
+await build({ ...common, entryPoints: programs, plugins: [nativeBeside] });
+// The production line's computer has node_modules: fonts and serial ports are not worth a single file.
+await build({
+  ...common,
+  entryPoints: { 'peercam-factory': 'src/factory/main.ts' },
+  external: ['pdfkit', 'serialport'],
 });
 await buildViewer({ outDir: join(outDir, 'viewer'), dev: false });
 

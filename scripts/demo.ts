@@ -1,15 +1,18 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
+import { FactoryDirectory } from '#identity/factory-directory.ts';
+import { labelAddress } from '#protocol/label.ts';
 import { parseAs } from '#protocol/parse.ts';
-import { formatUid, parseUid } from '#protocol/uid.ts';
+import { formatSetupCode, type SetupCode } from '#protocol/setup-code.ts';
+import { formatUid, parseUid, type Uid } from '#protocol/uid.ts';
 import { terminalQr } from './terminal-qr.ts';
 
 /** How long a program may take to say that it is ready, ms: a slow board with a cold cache needs some seconds. */
@@ -19,13 +22,26 @@ const STOP_LIMIT_MS = 4_000;
 const DEFAULT_PORT = 8080;
 
 const dist = fileURLToPath(new URL('../dist', import.meta.url));
-const serverReady = v.object({ type: v.literal('ready'), httpUrl: v.string(), mqttUrl: v.string() });
+const serverReady = v.object({
+  type: v.literal('ready'),
+  httpUrl: v.string(),
+  httpsUrl: v.string(),
+  mqttUrl: v.string(),
+});
 const cameraReady = v.object({ type: v.literal('ready'), uid: v.string(), whepUrl: v.string() });
 
 const options = readOptions();
 const say = options.json ? (text: string) => process.stderr.write(text) : (text: string) => process.stdout.write(text);
 const children: ChildProcess[] = [];
 const temporary = options.state === undefined ? mkdtempSync(join(tmpdir(), 'peercam-demo-')) : undefined;
+const home = options.state ?? temporary!;
+/** What a factory, a board and an installer would keep in places of their own. */
+const place = {
+  ca: join(home, 'factory-ca'),
+  line: join(home, 'line'),
+  board: join(home, 'board'),
+  camera: join(home, 'camera'),
+};
 let ending = false;
 
 process.on('exit', () => {
@@ -51,44 +67,101 @@ try {
 }
 
 async function run(): Promise<void> {
-  const port = await webPort();
-  const server = start('peercam-server.js', ['--http-port', `${port}`, '--mqtt-host', '127.0.0.1', '--mqtt-port', '0']);
-  const { httpUrl, mqttUrl } = parseAs(serverReady, await ready('the server', server), 'the server');
+  const lan = lanHost();
+  const { code, model } = await makeCamera(lan);
+  const servers = join(place.ca, 'server-ca');
+  const server = start('peercam-server.js', [
+    ...['--http-port', `${await webPort()}`, '--https-port', '0', '--mqtt-host', '127.0.0.1', '--mqtt-port', '0'],
+    ...['--tls-cert', join(servers, 'localhost.crt'), '--tls-key', join(servers, 'localhost.key')],
+    ...['--cameras-ca', join(place.ca, 'factory-ca.crt'), '--cameras-crl', join(place.ca, 'revoked.crl')],
+  ]);
+  const { httpUrl, httpsUrl, mqttUrl } = parseAs(serverReady, await ready('the server', server), 'the server');
 
   const whepToken = randomBytes(24).toString('base64url');
   const camera = start(
     'peercamd.js',
     [
-      ...['--server', mqttUrl, '--state', options.state ?? temporary!, '--source', options.source],
-      ...['--whep-port', '0', '--name', 'Demo camera'],
+      ...['--server', mqttUrl, '--server-ca', join(servers, 'server-ca.crt')],
+      ...['--factory', `dir:${place.board}`, '--state', place.camera, '--control', join(home, 'control.sock')],
+      ...['--source', options.source, '--whep-port', '0', '--name', 'Demo camera'],
     ],
     { PEERCAM_WHEP_TOKEN: whepToken },
   );
   const { uid, whepUrl } = parseAs(cameraReady, await ready('the camera', camera), 'the camera');
   if (ending) return;
 
-  const label = formatUid(parseUid(uid)!);
-  const address = (host: string) => `http://${host}:${new URL(httpUrl).port}/#${label}`;
-  const viewerUrl = address('localhost');
+  const label = { uid: parseUid(uid)!, code, model };
+  const address = (base: string, host: string) => {
+    const { protocol, port } = new URL(base);
+    return labelAddress(`${protocol}//${host}:${port}/`, label.uid, code);
+  };
+  const viewerUrl = address(httpUrl, 'localhost');
+  const lanUrl = lan && address(httpsUrl, lan);
   if (options.json) {
-    process.stdout.write(
-      `${JSON.stringify({ viewerUrl, uid, whepUrl, whepToken, server: httpUrl, pid: camera.pid })}\n`,
-    );
+    const all = { viewerUrl, ...(lanUrl && { lanUrl }), uid, whepUrl, whepToken, server: httpUrl, pid: camera.pid };
+    process.stdout.write(`${JSON.stringify(all)}\n`);
   } else {
-    welcome(viewerUrl, lanHost() && address(lanHost()!));
+    welcome(label, viewerUrl, lanUrl);
   }
 }
 
-function welcome(viewerUrl: string, lanUrl: string | undefined): void {
+/** A factory of its own, and a board that went through it: as on a production line, by the same program. */
+async function makeCamera(lan: string | undefined): Promise<{ code: SetupCode; model: string }> {
+  const store = new FactoryDirectory(place.board);
+  let data = await store.read();
+  if (!data) {
+    mkdirSync(home, { recursive: true });
+    await factory('init-ca', place.ca, '--name', 'peercam demo');
+    const board = ['--board', `local:${place.board}`, '--model', 'Demo camera', '--revision', 'A'];
+    await factory('provision', ...board, '--ca', place.ca, '--out', place.line);
+    data = (await store.read())!;
+  }
+  // Every time: the machine's address in the network may be another one today.
+  const hosts = ['localhost', '127.0.0.1', ...(lan === undefined ? [] : [lan])];
+  await factory('server-cert', place.ca, ...hosts.flatMap((host) => ['--host', host]));
+  return { code: data.setupCode!, model: data.model! };
+}
+
+/** Runs one command of peercam-factory; what it says is shown only when it fails. */
+async function factory(...args: string[]): Promise<void> {
+  const child = fork(join(dist, 'peercam-factory.js'), args, {
+    execArgv: [],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  children.push(child);
+  let output = '';
+  for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk) => (output += chunk));
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0 && !ending) throw new Error(`peercam-factory ${args[0]} failed:\n${output}`);
+}
+
+function welcome(
+  label: { uid: Uid; code: SetupCode; model: string },
+  viewerUrl: string,
+  lanUrl: string | undefined,
+): void {
   const colour = process.stdout.isTTY && !process.env.NO_COLOR;
   const lines = [
     '',
-    'peercam: a camera and a server are running on this machine.',
+    'peercam: a camera, fresh from a factory of its own, and a server are running on this machine.',
     '',
     `  Watch here          ${viewerUrl}`,
-    ...(lanUrl ? [`  In your network     ${lanUrl}   (or scan the code with a phone)`] : []),
+    ...(lanUrl
+      ? [
+          `  In your network     ${lanUrl}`,
+          "                      (or scan the label with a phone; it will warn of this demo's own certificate)",
+        ]
+      : []),
+    '',
+    "The first to open one of these becomes the camera's owner; everybody else needs an invitation.",
+    '',
+    'The label on the camera:',
     '',
     terminalQr(lanUrl ?? viewerUrl, { colour }),
+    '',
+    `    ${label.model}`,
+    `    UID   ${formatUid(label.uid)}`,
+    `    Code  ${formatSetupCode(label.code)}`,
     '',
     'Ctrl-C stops everything.',
     '',

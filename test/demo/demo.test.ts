@@ -7,17 +7,19 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Browser, chromium } from 'playwright-core';
 import decodeQR from 'qr/decode.js';
 import { suite } from 'uvu';
 import * as v from 'valibot';
 import { parseAs } from '#protocol/parse.ts';
-import { formatUid, parseUid } from '#protocol/uid.ts';
+import { parseSetupCode } from '#protocol/setup-code.ts';
+import { parseUid } from '#protocol/uid.ts';
 import { terminalQr } from '../../scripts/terminal-qr.ts';
-import { MqttViewer } from '../support/mqtt-viewer.ts';
 import { canConnect, until } from '../support/wait.ts';
 
 const lineSchema = v.strictObject({
   viewerUrl: v.string(),
+  lanUrl: v.optional(v.string()),
   uid: v.string(),
   whepUrl: v.string(),
   whepToken: v.pipe(v.string(), v.minLength(16)),
@@ -103,13 +105,11 @@ async function nothingIsLeft(children: number[], addresses: string[]): Promise<v
 test('--json says in one line where everything is, and it is there', async () => {
   const demo = start('--json', '--http-port', '0');
   const { viewerUrl, uid, whepUrl, server, pid } = await demo.live();
-  assert.equal(viewerUrl, `http://localhost:${new URL(server).port}/#${formatUid(parseUid(uid)!)}`);
+  const [address, code] = viewerUrl.split('.') as [string, string];
+  assert.equal(address, `http://localhost:${new URL(server).port}/#${parseUid(uid)}`);
+  assert.ok(parseSetupCode(code));
   assert.match(await (await fetch(viewerUrl)).text(), /<div id="app">/);
   assert.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), /peercamd\.js/);
-  const viewer = await MqttViewer.connect(`${server.replace('http', 'ws')}/mqtt`, 4);
-  await viewer.watch(parseUid(uid)!);
-  await until('the camera is online', () => viewer.state === 'online');
-  await viewer.close();
   const stranger = await fetch(whepUrl, {
     method: 'POST',
     headers: { 'Content-Type': 'application/sdp' },
@@ -118,6 +118,24 @@ test('--json says in one line where everything is, and it is there', async () =>
   assert.equal(stranger.status, 401);
   assert.equal(demo.stdout.split('\n').length, 2);
   assert.equal(demo.stderr, '');
+});
+
+test('a fresh browser that opens the address owns the camera and sees it; the next one does not', async () => {
+  const demo = start('--json', '--http-port', '0');
+  const { viewerUrl, lanUrl } = await demo.live();
+  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+  try {
+    const first = await visit(browser, viewerUrl);
+    await first.locator('html[data-state=live]').waitFor();
+    await first.getByText('This camera is yours now').waitFor();
+    assert.ok(!first.url().includes('.', first.url().indexOf('#')), 'the code is gone from the address bar');
+    // The other address, as a phone in the network opens it: over https, with the demo's own certificate.
+    const second = await visit(browser, lanUrl ?? viewerUrl);
+    await second.getByText(/has an owner/).waitFor();
+    assert.notEqual(await second.locator('html').getAttribute('data-state'), 'live');
+  } finally {
+    await browser.close();
+  }
 });
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -158,28 +176,34 @@ test('even a killed demo takes its programs with it', async () => {
 test('--state keeps the camera from run to run', async () => {
   const state = join(temporary, 'state');
   const uids: string[] = [];
+  const codes: string[] = [];
   for (let run = 0; run < 2; run++) {
     const demo = start('--json', '--http-port', '0', '--state', state);
-    uids.push((await demo.live()).uid);
+    const { uid, viewerUrl } = await demo.live();
+    uids.push(uid);
+    codes.push(viewerUrl.split('.').at(-1)!);
     demo.process.kill('SIGTERM');
     await demo.exit();
   }
   assert.equal(uids[0], uids[1]);
+  assert.equal(codes[0], codes[1]);
   assert.ok((await readdir(state)).length > 0);
 });
 
 test('a person reads the address, how to stop, and a code that scans', async () => {
   const demo = start('--http-port', '0');
   await until('the text', () => demo.stdout.includes('Ctrl-C'), 60_000);
-  const addresses = [...demo.stdout.matchAll(/http:\/\/\S+/g)].map(([address]) => address);
-  assert.match(addresses[0]!, /^http:\/\/localhost:\d+\/#(\w{5}-){3}\w{5}$/);
+  const addresses = [...demo.stdout.matchAll(/https?:\/\/\S+/g)].map(([address]) => address);
+  assert.match(addresses[0]!, /^http:\/\/localhost:\d+\/#\w{20}\.\w{16}$/);
+  assert.match(demo.stdout, /UID +(\w{5}-){3}\w{5}\n/);
+  assert.match(demo.stdout, /Code +(\w{4}-){3}\w{4}\n/);
   const code = demo.stdout.split('\n').filter((line) => /[█▀▄]/.test(line));
   // Drawn for a dark terminal: ink is light. The quiet zone is ink too.
   assert.equal(scan(code, { inkIsLight: true }), addresses.at(-1));
 });
 
 test('the code scans in colour, with a quiet zone of four modules', () => {
-  const text = 'http://192.168.178.123:8080/#7ASDE-AXG7E-EC4MA-QE9XY';
+  const text = 'https://192.168.178.123:48080/#7ASDEAXG7EEC4MAQE9XY.0123456789ABCDEF';
   const lines = terminalQr(text, { colour: true }).split('\n');
   const plain = lines.map((line) => {
     assert.ok(line.startsWith('\x1b[38;5;16;48;5;231m') && line.endsWith('\x1b[0m'));
@@ -223,6 +247,15 @@ test('--help needs nothing installed', async () => {
   await once(help, 'close');
   assert.match(text, /--source SPEC/);
 });
+
+/** A browser that was never here. */
+async function visit(browser: Browser, url: string) {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  await page.goto(url);
+  return page;
+}
 
 /** Reads a QR code off half-block lines as a camera would, 4 pixels a module. */
 function scan(lines: string[], { inkIsLight }: { inkIsLight: boolean }): string {
