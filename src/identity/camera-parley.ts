@@ -114,7 +114,7 @@ const WINDOW_MS = 5 * 60_000;
 const GREETING_MS = 2 * 60_000;
 const MAX_GREETINGS = 64;
 const MAX_HELLOS = 1024;
-/** Calls remembered within the window. A listed viewer that floods us with more cannot replay them, only be refused. */
+/** Calls remembered. With more of them a new epoch begins, which makes all former calls stale instead of remembering them. */
 const MAX_CALLS = 20_000;
 const MAX_TALKS = 512;
 /** An answer brings a fresh grant when the last one is older than this, ms. */
@@ -129,6 +129,7 @@ interface Greeting<Code> {
   readonly hello: string;
   readonly here: string;
   readonly enc: PublicKeyJwk;
+  readonly epoch: string;
   readonly at: number;
 }
 
@@ -137,17 +138,23 @@ interface Greeting<Code> {
  * list, meant for this run of it and new is refused here, before anything else sees it. README.md has the state machine.
  */
 export class CameraParley<Code extends AcceptableCode> {
-  /** New at every start: what was said to an earlier run is no use against this one, whatever the clock says. */
-  readonly epoch = randomName(16);
+  private currentEpoch = randomName(16);
   private readonly options: CameraParleyOptions<Code>;
   private readonly hellos = new Set<string>();
   private readonly greetings = new Map<string, Greeting<Code>>();
   private readonly calls = new Map<string, number>();
+  /** Times (`iat`, ms) of calls that are no longer remembered lie at or before this. */
+  private forgottenUntil = Number.NEGATIVE_INFINITY;
   private readonly talks = new Map<string, OpenTalk>();
   private readonly grantedAt = new Map<string, number>();
 
   constructor(options: CameraParleyOptions<Code>) {
     this.options = options;
+  }
+
+  /** New at every start: what was said to an earlier run is no use against this one, whatever the clock says. */
+  get epoch(): string {
+    return this.currentEpoch;
   }
 
   /** Opens one payload of the mailbox. Throws `Refused` with the reason; the sender is told nothing. */
@@ -217,7 +224,7 @@ export class CameraParley<Code extends AcceptableCode> {
     };
     const { jws, payload } = await this.sealTo(viewer, enc, message, hello, 0);
     if (!code) return { kind: 'reply', to: viewer, payload, event: 'here' };
-    const greeting = { code, hello, here: await hashOf(jws), enc, at: performance.now() };
+    const greeting = { code, hello, here: await hashOf(jws), enc, epoch: message.epoch, at: performance.now() };
     rememberIn(this.greetings, viewer, greeting, MAX_GREETINGS);
     return { kind: 'reply', to: viewer, payload, event: 'greeted', code: code.id };
   }
@@ -250,7 +257,8 @@ export class CameraParley<Code extends AcceptableCode> {
     if (!enc) throw new Refused('malformed', 'call: field "enc" is missing', viewer);
     const re = await hashOf(jws);
     const now = this.options.now();
-    if (claims.epoch !== this.epoch || Math.abs(claims.iat - now) > WINDOW_MS) {
+    this.expireCalls(now);
+    if (claims.epoch !== this.epoch || Math.abs(claims.iat - now) > WINDOW_MS || this.mayBeForgotten(claims.iat)) {
       const stale: RefusalMessage = {
         type: 'refusal',
         call: message.call,
@@ -263,10 +271,8 @@ export class CameraParley<Code extends AcceptableCode> {
       const { payload } = await this.sealTo(viewer, enc, stale, re, 0);
       return { kind: 'reply', to: viewer, payload, event: 'stale' };
     }
-    this.expireCalls(now);
     const id = `${viewer} ${message.call}`;
     if (this.calls.has(id)) throw new Refused('replayed', 'call: this call was made before', viewer);
-    if (this.calls.size >= MAX_CALLS) throw new Refused('replayed', 'call: too many calls in five minutes', viewer);
     this.calls.set(id, claims.iat);
     if (this.talks.size >= MAX_TALKS) throw new Refused('no-such-call', 'call: too many calls are open', viewer);
     const talk = this.openTalk({ id, viewer, call: message.call, enc, re });
@@ -293,7 +299,7 @@ export class CameraParley<Code extends AcceptableCode> {
     const greeting = this.greetings.get(viewer);
     // One try for each greeting: whatever comes of it, the next one starts with a hello.
     this.greetings.delete(viewer);
-    if (!greeting || epoch !== this.epoch || performance.now() - greeting.at > GREETING_MS) {
+    if (!greeting || epoch !== greeting.epoch || performance.now() - greeting.at > GREETING_MS) {
       throw new Refused('replayed', 'pair: it follows no greeting of this camera', viewer);
     }
     const { code, hello, here, enc } = greeting;
@@ -383,7 +389,20 @@ export class CameraParley<Code extends AcceptableCode> {
     for (const [id, iat] of this.calls) {
       if (now - iat <= 2 * WINDOW_MS) break;
       this.calls.delete(id);
+      this.forgottenUntil = Math.max(this.forgottenUntil, iat);
     }
+  }
+
+  /**
+   * The clock was turned back, so that a call in time may be one that was forgotten; or there are too many to
+   * remember. A new epoch begins then: all former calls are stale, and who calls now is told.
+   */
+  private mayBeForgotten(iat: number): boolean {
+    if (iat > this.forgottenUntil && this.calls.size < MAX_CALLS) return false;
+    this.currentEpoch = randomName(16);
+    this.calls.clear();
+    this.forgottenUntil = Number.NEGATIVE_INFINITY;
+    return true;
   }
 }
 
