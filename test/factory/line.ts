@@ -1,13 +1,15 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type Ended, TestChild } from '../support/child.ts';
+import type { Ended } from '../support/child.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const MAIN = join(here, '../../src/factory/main.ts');
+const PROGRAM = join(here, '../../dist/peercam-factory.js');
 const BOARD = join(here, 'board.ts');
 
 /** A production line for a test: a folder, the program, and a PATH on which boards' programs can stand. */
@@ -22,7 +24,8 @@ export class TestLine {
 
   static async create(): Promise<TestLine> {
     const line = new TestLine(await mkdtemp(join(tmpdir(), 'peercam-line-')));
-    await promisify(execFile)('mkdir', [line.bin]);
+    if (!existsSync(PROGRAM)) throw new Error('dist/peercam-factory.js is missing: run scripts/build first');
+    await mkdir(line.bin);
     return line;
   }
 
@@ -30,12 +33,12 @@ export class TestLine {
     return join(this.folder, ...names);
   }
 
-  start(args: readonly string[], env: NodeJS.ProcessEnv = {}): TestChild {
-    return new TestChild(MAIN, [...args], { PATH: `${this.bin}:${process.env.PATH}`, ...env });
+  start(args: readonly string[]): Run {
+    return new Run(args, { ...process.env, PATH: `${this.bin}:${process.env.PATH}` });
   }
 
   run(...args: string[]): Promise<Ended> {
-    return this.start(args).ended();
+    return this.start(args).ended;
   }
 
   /** Runs it and throws with all it said unless it ends well; its standard output. */
@@ -63,6 +66,40 @@ export class TestLine {
 
   remove(): Promise<void> {
     return rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** One run of the program as it was built. */
+class Run {
+  readonly ended: Promise<Ended>;
+  stdout = '';
+  stderr = '';
+  private readonly child;
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(process.execPath, [PROGRAM, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stdout.on('data', (text) => {
+      this.stdout += text;
+    });
+    this.child.stderr.on('data', (text) => {
+      this.stderr += text;
+    });
+    this.ended = once(this.child, 'close').then(([code, signal]) => ({
+      code,
+      signal,
+      stdout: this.stdout,
+      stderr: this.stderr,
+    }));
+  }
+
+  get running(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Ends it without a word, as a power cut does. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
   }
 }
 

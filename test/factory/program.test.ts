@@ -308,7 +308,7 @@ test('two programs do not write to one ledger', async () => {
     `local:${line.path('late')}`,
     ...line.station('busy'),
   );
-  await batch.remove();
+  await batch.kill();
   assert.equal(code, 1);
   assert.match(stderr, /another peercam-factory is at work/);
 });
