@@ -40,15 +40,23 @@ export async function readAuthorities(path: string): Promise<string | undefined>
 }
 
 /**
- * A connection to the broker by mutual TLS, as a stream that can be written to at once: not one byte leaves before the
- * server has shown who it is. Where the clock is wrong for sure, the chain is checked against the time floor instead of
- * the clock; there is no way not to check it. Fails (`error` event) with an AppError.
+ * A connection to the broker by mutual TLS. Resolves once the server has shown who it is, before a single byte was
+ * written to it. Where the clock is wrong for sure, its certificates are checked against the time floor instead of the
+ * clock; there is no way not to check them. Rejects with an AppError; the stream's own errors are AppErrors too.
+ * @param signal gives up while the connection is being made; has no effect on one that is
  */
-export function brokerStream(options: BrokerStreamOptions): Duplex {
+export function openBrokerStream(options: BrokerStreamOptions, signal: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const stream = gate({ ...openerOf(options), signal, opened: () => resolve(stream) });
+    stream.once('error', reject);
+  });
+}
+
+function openerOf(options: BrokerStreamOptions): Pick<GateOptions, 'host' | 'open'> {
   const { protocol, hostname, port } = new URL(options.url);
   const host = hostname.replace(/^\[|\]$/g, '');
-  if (protocol === 'mqtt:') return gate(host, (ready) => openPlain(host, Number(port || 1883), ready));
-  if (protocol === 'mqtts:') return gate(host, (ready) => openTls(host, Number(port || 8883), options, ready));
+  if (protocol === 'mqtt:') return { host, open: (ready) => openPlain(host, Number(port || 1883), ready) };
+  if (protocol === 'mqtts:') return { host, open: (ready) => openTls(host, Number(port || 8883), options, ready) };
   throw new AppError(
     'signalling.bad-url',
     `the server address "${options.url}" cannot be used by a camera: mqtts://host[:port] is expected`,
@@ -56,6 +64,13 @@ export function brokerStream(options: BrokerStreamOptions): Duplex {
 }
 
 type Ready = (error: Error | null) => void;
+
+interface GateOptions {
+  readonly host: string;
+  readonly signal: AbortSignal;
+  open(ready: Ready): Socket;
+  opened(): void;
+}
 
 function openPlain(host: string, port: number, ready: Ready): Socket {
   return connectPlain({ host, port }, () => ready(null));
@@ -91,24 +106,39 @@ function openTls(host: string, port: number, options: BrokerStreamOptions, ready
   return socket;
 }
 
-/** A duplex around a socket that keeps what is written until `open` says it is ready. */
-function gate(host: string, open: (ready: Ready) => Socket): Duplex {
+/** A duplex around a socket that holds back what is written until `open` says it is ready. */
+function gate({ host, signal, open, opened }: GateOptions): Duplex {
   let socket: Socket | undefined;
   return new Duplex({
     construct(ready) {
       let waiting = true;
+      let heard = false;
       const settle: Ready = (error) => {
         if (!waiting) return;
         waiting = false;
+        signal.removeEventListener('abort', giveUp);
         ready(error && inWords(host, error));
+        if (!error) opened();
       };
+      // While it is being constructed, a stream cannot be destroyed from outside.
+      const giveUp = () =>
+        settle(new AppError('signalling.offline', 'no connection to the server in time', { retry: true }));
+      signal.addEventListener('abort', giveUp);
       const inner = open(settle);
       socket = inner;
       inner.setNoDelay(true);
-      inner.on('error', (error) => (waiting ? settle(error) : this.destroy(inWords(host, error))));
-      inner.on('close', () => (waiting ? settle(new Error('the server closed the connection')) : this.destroy()));
+      if (signal.aborted) giveUp();
+      inner.on('error', (error) => {
+        if (waiting) settle(error);
+        else this.destroy(heard || !isLoss(error) ? inWords(host, error) : refusal(error.message, error));
+      });
+      inner.on('close', () => {
+        if (waiting) settle(new Error('the server closed the connection'));
+        else this.destroy(heard ? undefined : refusal('it closed the connection without a word'));
+      });
       inner.on('end', () => this.push(null));
       inner.on('data', (chunk) => {
+        heard = true;
         if (!this.push(chunk)) inner.pause();
       });
     },
@@ -157,7 +187,7 @@ const VERDICTS: Record<string, string> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'no authority trusted here has vouched for its certificate',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'no authority trusted here has vouched for its certificate',
   INVALID_CA: 'who vouches for its certificate is no authority',
-  INVALID_PURPOSE: 'its certificate is not one of a server',
+  INVALID_PURPOSE: "its certificate is not one of a server, or one that vouches for it is no authority's",
   PATH_LENGTH_EXCEEDED: 'an authority vouches for it that may not so far down',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for somebody else',
 };
@@ -168,8 +198,20 @@ function inWords(host: string, error: Error): AppError {
   const verdict = VERDICTS[code];
   if (verdict) return new AppError('server.untrusted', untrusted(host, verdict).message, { cause: error, retry: true });
   if (/^ERR_SSL_.*ALERT/.test(code)) {
-    const text = `the server does not accept this camera's certificate (${errorText(error)}): is it of this camera's factory?`;
-    return new AppError('server.refuses-camera', text, { cause: error, retry: true });
+    return refusal(errorText(error), error);
   }
   return new AppError('signalling.offline', errorText(error), { cause: error, retry: true });
+}
+
+/** In TLS 1.3 a server looks at the camera's certificate when the camera is through already; some then just hang up. */
+function isLoss({ code = '' }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE';
+}
+
+function refusal(how: string, cause?: Error): AppError {
+  return new AppError(
+    'server.refuses-camera',
+    `the server does not let this camera in (${how}): does it know this camera's factory, and was the camera revoked?`,
+    { cause, retry: true },
+  );
 }
