@@ -82,10 +82,12 @@ function layOutTexts(
   ];
   const leading = ({ size, style }: Omit<Text, 'x' | 'y'>) => size * (style === 'caption' ? 1.8 : 1.15);
   const total = lines.reduce((sum, line) => sum + leading(line), 0);
-  let y = (height - total) / 2;
+  const fit = Math.min(1, (height - 2 * EDGE) / total);
+  let y = (height - total * fit) / 2;
   return lines.map((line) => {
-    y += leading(line);
-    return { ...line, x: left, y: y - line.size * 0.2 };
+    y += leading(line) * fit;
+    const size = line.size * fit;
+    return { ...line, size, ...(line.width && { width: line.width * fit }), x: left, y: y - size * 0.2 };
   });
 }
 
