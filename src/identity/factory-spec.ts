@@ -14,7 +14,7 @@ const SERIAL_NUMBER = '/proc/device-tree/serial-number';
  * @param options.serialNumber where the serial number stands, if not where Linux puts it
  */
 export function openFactoryStore(spec: string, options: { serialNumber?: string } = {}): FactoryStore {
-  const [, kind = 'dir', path = ''] = /^(?:([a-z]+):)?(.+)$/s.exec(spec) ?? [];
+  const [, kind = 'dir', path = ''] = /^(?:([a-z]+):)?(.*)$/s.exec(spec) ?? [];
   if (path === '' || path.includes('\0')) throw badSpec(spec);
   return new BurnedInUid(storeOf(kind, path, spec), options.serialNumber);
 }
