@@ -12,10 +12,11 @@ const BUDGET = 250_000;
 /**
  * Bundles the viewer into static files: index.html and, under names that change with their content, scripts and
  * style. Text files lie beside their gzipped form (`.gz`) for servers that hand it out. Throws over the size budget.
- * @param {{ outDir: string, dev?: boolean }} options `dev`: readable, with source maps, whatever the size
+ * @param {{ outDir: string, dev?: boolean, plugins?: import('esbuild').Plugin[] }} options
+ *   `dev`: readable, with source maps, whatever the size
  * @returns {Promise<{ gzipBytes: number }>} of all files together
  */
-export async function buildViewer({ outDir, dev = false }) {
+export async function buildViewer({ outDir, dev = false, plugins = [] }) {
   await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
   const { metafile, outputFiles } = await build({
@@ -35,6 +36,7 @@ export async function buildViewer({ outDir, dev = false }) {
     chunkNames: 'chunk-[hash]',
     metafile: true,
     write: false,
+    plugins,
     logLevel: 'warning',
   });
   const page = (await readFile(join(here, 'index.html'), 'utf8')).replace('<!-- assets -->', headOf(metafile, outDir));
