@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
+import { TestFactory } from '../../../test/support/factory.ts';
 import { Child } from '../child.ts';
 import type { Peer } from '../peer.ts';
 
@@ -25,15 +26,25 @@ export const peercam: Peer = {
         env: { ...process.env, ...env },
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       });
-    const local = ['--http-host', '127.0.0.1', '--http-port', '0', '--mqtt-host', '127.0.0.1', '--mqtt-port', '0'];
-    const server = run('peercam-server.js', local);
+    const factory = await TestFactory.create();
+    const files = await factory.serverCertificate();
+    const server = run('peercam-server.js', [
+      ...['--http-host', '127.0.0.1', '--http-port', '0', '--mqtt-host', '127.0.0.1', '--mqtt-port', '0'],
+      ...['--tls-cert', files.certFile, '--tls-key', files.keyFile, '--cameras-ca', factory.rootFile],
+    ]);
     const { mqttUrl } = (await server.message()) as Ready;
     const token = randomBytes(16).toString('hex');
-    const state = mkdtempSync(join(space.scratch, 'state-'));
-    const source = `file:${space.clip}`;
-    const daemon = run('peercamd.js', ['--server', mqttUrl, '--state', state, '--source', source, '--whep-port', '0'], {
-      PEERCAM_WHEP_TOKEN: token,
-    });
+    const home = mkdtempSync(join(space.scratch, 'camera-'));
+    const board = await factory.board(join(home, 'board'));
+    const places = ['--factory', board.folder, '--state', join(home, 'state'), '--control', join(home, 'control.sock')];
+    const daemon = run(
+      'peercamd.js',
+      [
+        ...['--server', mqttUrl, '--server-ca', files.caFile, ...places],
+        ...['--source', `file:${space.clip}`, '--whep-port', '0'],
+      ],
+      { PEERCAM_WHEP_TOKEN: token },
+    );
     const { whepUrl } = (await daemon.message()) as Ready;
     return {
       endpoint: { kind: 'whep', url: whepUrl, token },
@@ -43,6 +54,7 @@ export const peercam: Peer = {
       stop: async () => {
         await daemon.stop();
         await server.stop();
+        await factory.remove();
       },
     };
   },
