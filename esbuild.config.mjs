@@ -28,6 +28,7 @@ const nativeBeside = {
 
 const programs = {
   peercamd: 'src/camera/main.ts',
+  peercamctl: 'src/ctl/main.ts',
   'peercam-server': 'src/server/main.ts',
 };
 

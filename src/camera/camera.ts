@@ -1,13 +1,6 @@
-import type { Duplex } from 'node:stream';
 import type { CameraConfig } from '#config/camera.ts';
-import type { SettingsStore } from '#config/settings-store.ts';
-import type { AccessBook } from '#identity/access-book.ts';
-import type { AuditLog } from '#identity/audit-log.ts';
 import { CameraParley } from '#identity/camera-parley.ts';
-import type { DeviceIdentity } from '#identity/device-key.ts';
 import { GrantIssuer } from '#identity/grant.ts';
-import type { SealingKey } from '#identity/keys.ts';
-import type { TrustedTime } from '#identity/trusted-time.ts';
 import type { Clock } from '#lib/clock.ts';
 import { errorText } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
@@ -27,6 +20,7 @@ import { Signalling } from '#session/signalling.ts';
 import { Viewers } from '#session/viewers.ts';
 import { WhepServer } from '#session/whep.ts';
 import { CallRecord } from './call-record.ts';
+import type { CameraTrust } from './trust.ts';
 import { version } from './version.ts';
 
 /** The parts that touch the machine, so that a test can bring its own. */
@@ -37,22 +31,15 @@ export interface CameraDevices {
 }
 
 export interface Camera {
+  /** Whether viewers can find the camera just now. */
+  readonly connected: boolean;
+  /** Whose media may flow just now. */
+  readonly viewers: number;
+  readonly source: SourceState;
   /** Resolves when viewers can find the camera for the first time; `whepUrl` where WHEP is on. */
   start(): Promise<{ readonly whepUrl: string | undefined }>;
   /** Says goodbye to server and viewers and releases everything. @param reason for people: `restarting`, … */
   stop(reason: string): Promise<void>;
-}
-
-/** Who this camera is, who may use it, and what it remembers; opened by the caller. */
-export interface CameraTrust {
-  readonly identity: DeviceIdentity;
-  readonly sealing: SealingKey;
-  readonly access: AccessBook;
-  readonly audit: AuditLog;
-  readonly time: TrustedTime;
-  readonly settings: SettingsStore;
-  /** A connection to the broker: TLS with the device certificate, the server's checked. */
-  openBroker(signal: AbortSignal): Promise<Duplex>;
 }
 
 /** What the room is shown: somebody watches; somebody may pair. */
@@ -149,6 +136,15 @@ export function createCamera(options: {
   let stopReason = 'stopping';
 
   return {
+    get connected() {
+      return signalling.connected;
+    },
+    get viewers() {
+      return viewers.count;
+    },
+    get source() {
+      return describe(source);
+    },
     async start() {
       scope.add('hub', () => hub.stop());
       scope.add('audit', () => audit.append('stopped', { reason: stopReason }));
