@@ -1,4 +1,4 @@
-import { embeddedBroker } from './brokers.ts';
+import { embedded } from './brokers.ts';
 import { signallingSuite } from './suite.ts';
 
-signallingSuite('signalling through peercam-server', embeddedBroker);
+signallingSuite('signalling through peercam-server', embedded);

@@ -1,4 +1,4 @@
-import { mosquittoBroker } from './brokers.ts';
+import { mosquitto } from './brokers.ts';
 import { signallingSuite } from './suite.ts';
 
-signallingSuite('signalling through Mosquitto', mosquittoBroker);
+signallingSuite('signalling through Mosquitto', mosquitto);

@@ -1,12 +1,13 @@
 import type { IPublishPacket, MqttClient } from 'mqtt';
-import { plainEnvelope } from '#identity/envelope.ts';
-import { type ToCamera, type ToViewer, toViewerSchema } from '#protocol/message.ts';
-import { parseAs, parseJsonAs } from '#protocol/parse.ts';
+import type { DeviceIdentity } from '#identity/device-key.ts';
+import { GrantIssuer } from '#identity/grant.ts';
+import { newSigningKey, type SigningKey } from '#identity/keys.ts';
+import { parseJsonAs } from '#protocol/parse.ts';
 import { MAX_STATUS, type Status, stateSince, statusSchema } from '#protocol/status.ts';
 import { cameraInbox, statusTopic, viewerInbox } from '#protocol/topics.ts';
 import type { Uid } from '#protocol/uid.ts';
-import { randomThumbprint } from './camera-signalling.ts';
 import { connectMqtt } from './mqtt-client.ts';
+import { connectViewer, type TestServer } from './server.ts';
 
 export interface SeenStatus {
   readonly status: Status;
@@ -15,35 +16,59 @@ export interface SeenStatus {
   readonly since: number | undefined;
 }
 
-/** A viewer without a browser: its mailbox, and the presence of the cameras it watches. */
+/** A viewer without a browser: its mailbox, and the presence of the cameras it watches. It opens no payload. */
 export class MqttViewer {
-  readonly thumbprint = randomThumbprint();
-  readonly received: { from: string; message: ToViewer }[] = [];
+  readonly key: SigningKey;
+  readonly received: Buffer[] = [];
   readonly statuses: SeenStatus[] = [];
-  private readonly client: MqttClient;
+  readonly client: MqttClient;
 
-  private constructor(client: MqttClient) {
+  private constructor(client: MqttClient, key: SigningKey) {
     this.client = client;
+    this.key = key;
   }
 
-  static async connect(url: string, version: 4 | 5): Promise<MqttViewer> {
-    const client = await connectMqtt(url, { protocolVersion: version });
-    const viewer = new MqttViewer(client);
+  /** At peercam-server, with a token. @param options.grantedBy the cameras it may see the status of */
+  static async atServer(
+    server: Pick<TestServer, 'httpUrl' | 'webSocketUrl'>,
+    options: { readonly key?: SigningKey; readonly grantedBy?: readonly DeviceIdentity[] } = {},
+  ): Promise<MqttViewer> {
+    const { key = await newSigningKey(), grantedBy = [] } = options;
+    const grants = await Promise.all(
+      grantedBy.map((board) => new GrantIssuer({ ...board, now: Date.now }).issue(key.thumbprint, ['view'])),
+    );
+    const { client } = await connectViewer(server, { key, grants });
+    return MqttViewer.listen(client, key);
+  }
+
+  /** At a broker that asks nobody who he is. */
+  static async atBroker(url: string, options: { readonly key?: SigningKey; readonly version?: 4 | 5 } = {}) {
+    const { key = await newSigningKey(), version = 4 } = options;
+    return MqttViewer.listen(await connectMqtt(url, { protocolVersion: version }), key);
+  }
+
+  private static async listen(client: MqttClient, key: SigningKey): Promise<MqttViewer> {
+    const viewer = new MqttViewer(client, key);
     client.on('message', (topic, payload, packet) => viewer.take(topic, payload, packet));
-    await client.subscribeAsync(viewerInbox(viewer.thumbprint), { qos: 1 });
+    await client.subscribeAsync(viewerInbox(key.thumbprint), { qos: 1 });
     return viewer;
+  }
+
+  get thumbprint(): string {
+    return this.key.thumbprint;
+  }
+
+  /** What it received, as text. */
+  get texts(): string[] {
+    return this.received.map(String);
   }
 
   async watch(uid: Uid): Promise<void> {
     await this.client.subscribeAsync(statusTopic(uid), { qos: 1 });
   }
 
-  async send(to: Uid, message: ToCamera): Promise<void> {
-    await this.sendRaw(to, Buffer.from(await plainEnvelope(this.thumbprint).seal(message, to)));
-  }
-
-  async sendRaw(to: Uid, payload: Buffer | string, options: { retain?: boolean } = {}): Promise<void> {
-    await this.client.publishAsync(cameraInbox(to), payload, { qos: 1, ...options });
+  async send(to: Uid, payload: Uint8Array | string, options: { retain?: boolean } = {}): Promise<void> {
+    await this.client.publishAsync(cameraInbox(to), Buffer.from(payload as Uint8Array), { qos: 1, ...options });
   }
 
   async publishStatus(uid: Uid, status: Status): Promise<void> {
@@ -64,14 +89,12 @@ export class MqttViewer {
   }
 
   private take(topic: string, payload: Buffer, packet: IPublishPacket): void {
-    if (topic.endsWith('/status')) {
-      const status = parseJsonAs(statusSchema, payload, 'status', MAX_STATUS);
-      const since = stateSince(status, packet.properties?.messageExpiryInterval, Date.now());
-      this.statuses.push({ status, retained: packet.retain, since });
+    if (!topic.endsWith('/status')) {
+      this.received.push(payload);
       return;
     }
-    void plainEnvelope(this.thumbprint)
-      .open(payload)
-      .then(({ from, message }) => this.received.push({ from, message: parseAs(toViewerSchema, message, 'message') }));
+    const status = parseJsonAs(statusSchema, payload, 'status', MAX_STATUS);
+    const since = stateSince(status, packet.properties?.messageExpiryInterval, Date.now());
+    this.statuses.push({ status, retained: packet.retain, since });
   }
 }
