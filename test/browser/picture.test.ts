@@ -1,42 +1,22 @@
 // time limit: 180 s
 import assert from 'node:assert/strict';
-import type { Browser } from 'playwright-core';
 import { suite } from 'uvu';
-import {
-  type CameraProgram,
-  type ServerProgram,
-  startCamera,
-  startServer,
-  temporaryFolder,
-} from '../support/product.ts';
-import { countFrames, launchBrowser, ViewerPage } from './viewer-page.ts';
+import { Home } from './home.ts';
+import { countFrames } from './viewer-page.ts';
 
 const test = suite('picture');
 const CLIP_FRAMES = 300;
 
-let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let server: ServerProgram;
-let camera: CameraProgram;
-let browser: Browser;
-let address: string;
+let home: Home;
 
 test.before(async () => {
-  folder = await temporaryFolder('picture');
-  server = await startServer();
-  camera = await startCamera({ server: server.mqttUrl, state: folder.path, name: 'Garden' });
-  browser = await launchBrowser();
-  address = `${server.httpUrl}/#${camera.uid}`;
+  home = await Home.start();
 });
 
-test.after(async () => {
-  await browser.close();
-  await camera.stop();
-  await server.stop();
-  await folder.remove();
-});
+test.after(() => home.stop());
 
 test('plays: every frame in order, the size is right, and it moves', async () => {
-  const viewer = await ViewerPage.open(browser, address);
+  const viewer = await home.open();
   await viewer.waitFor('live');
   assert.deepEqual(await viewer.pictureSize(), { width: 1280, height: 720 });
   const watched = await viewer.watch(5000);
@@ -46,12 +26,13 @@ test('plays: every frame in order, the size is right, and it moves', async () =>
   // A busy machine shows fewer frames than it decodes.
   assert.ok(missed <= passed / 4, `${missed} of ${passed} frames were not shown`);
   assert.ok(watched.motion > 200, `only ${watched.motion} pixels changed`);
+  assert.equal((await viewer.state()).verified, 'certificate');
   assert.deepEqual(viewer.errors, []);
   await viewer.close();
 });
 
 test('says how it travels and how old it is', async () => {
-  const viewer = await ViewerPage.open(browser, address);
+  const viewer = await home.open();
   await viewer.waitFor('live');
   await viewer.waitForText(/Latency\n\d+ ms/);
   await viewer.waitForText(/Frame rate\n(29|30|31) fps/);
@@ -70,23 +51,31 @@ test('says how it travels and how old it is', async () => {
 });
 
 test('three viewers at once see the same picture, and know of each other', async () => {
-  const viewers = await Promise.all([1, 2, 3].map(() => ViewerPage.open(browser, address)));
+  const viewers = [await home.guest(), await home.guest(), await home.open()];
   await Promise.all(viewers.map((viewer) => viewer.waitFor('live')));
   const all = await Promise.all(viewers.map((viewer) => viewer.watch(4000)));
+  // How many frames a busy machine shows is its own affair; what it shows is the camera's, in order, and now.
   for (const { numbers } of all) {
-    const { passed } = countFrames(numbers, CLIP_FRAMES);
-    assert.ok(passed >= 100, `${passed} frames went by in 4 s`);
+    const { passed, missed } = countFrames(numbers, CLIP_FRAMES);
+    assert.ok(numbers.length >= 10, `only ${numbers.length} frames in 4 s`);
+    assert.ok(passed < CLIP_FRAMES, `${passed} frames went by in 4 s (${missed} not shown): the order is wrong`);
+    const others = all.flatMap((other) => (other.numbers === numbers ? [] : other.numbers));
+    assert.ok(
+      numbers.some((number) => others.includes(number)),
+      'two viewers see different pictures',
+    );
   }
-  await viewers[0]!.page.getByRole('button', { name: 'Details' }).click();
-  await viewers[0]!.waitForText(/Watching now\s+3 viewers/);
+  const owner = viewers.at(-1)!;
+  await owner.page.getByRole('button', { name: 'Details' }).click();
+  await owner.waitForText(/Watching now\s+3 viewers/);
   await Promise.all(viewers.map((viewer) => viewer.close()));
 });
 
 test('a viewer on a thin link does not slow the others', async () => {
-  const good = await ViewerPage.open(browser, address);
+  const good = await home.open();
   await good.waitFor('live');
   // Half of what the picture needs.
-  const thin = await ViewerPage.open(browser, address, { bytesPerSecond: 40_000 });
+  const thin = await home.open({ bytesPerSecond: 40_000 });
   await thin.waitFor('live', 40_000);
   const [seenThin, seenGood] = await Promise.all([thin.watch(6000), good.watch(6000)]);
   const { passed, missed } = countFrames(seenGood.numbers, CLIP_FRAMES);

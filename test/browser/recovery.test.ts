@@ -1,43 +1,22 @@
 // time limit: 240 s
 import assert from 'node:assert/strict';
-import type { Browser } from 'playwright-core';
 import { suite } from 'uvu';
-import {
-  type CameraProgram,
-  type ServerProgram,
-  startCamera,
-  startServer,
-  temporaryFolder,
-} from '../support/product.ts';
-import { launchBrowser, ViewerPage } from './viewer-page.ts';
+import { Home } from './home.ts';
+import type { ViewerPage } from './viewer-page.ts';
 
 const test = suite('recovery');
 
-let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let server: ServerProgram;
-let camera: CameraProgram;
-let browser: Browser;
+let home: Home;
 let viewer: ViewerPage;
 
-const portOf = (url: string) => Number(new URL(url).port);
-const camerasStart = () => startCamera({ server: server.mqttUrl, state: folder.path, name: 'Garden' });
-
 test.before(async () => {
-  folder = await temporaryFolder('recovery');
-  server = await startServer();
-  camera = await camerasStart();
-  browser = await launchBrowser();
+  home = await Home.start();
 });
 
-test.after(async () => {
-  await browser.close();
-  await camera.stop();
-  await server.stop();
-  await folder.remove();
-});
+test.after(() => home.stop());
 
 test.before.each(async () => {
-  viewer = await ViewerPage.open(browser, `${server.httpUrl}/#${camera.uid}`);
+  viewer = await home.open();
   await viewer.waitFor('live');
   // Whatever happens from here on happens without a reload.
   await viewer.page.evaluate(() => {
@@ -61,54 +40,52 @@ async function moves(): Promise<void> {
 }
 
 test('plays on while the server is away, and knows when it is back', async () => {
-  const ports = { http: portOf(server.httpUrl), mqtt: portOf(server.mqttUrl) };
-  await server.kill();
+  await home.server.kill();
   await viewer.page.getByRole('button', { name: 'Details' }).click();
   await viewer.waitForText(/Server\s+not reached/);
   const { longestGapMs } = await viewer.watch(4000);
   assert.ok(longestGapMs < 1000, `the picture stood still for ${longestGapMs} ms`);
   assert.equal((await viewer.state()).state, 'live');
-  server = await startServer(ports);
+  await home.restartServer();
   await viewer.waitForText(/Server\s+connected/, 20_000);
   const back = await viewer.watch(4000);
   assert.ok(back.longestGapMs < 1000, `the picture stood still for ${back.longestGapMs} ms`);
 });
 
 test('a camera that is restarted properly says so, and its picture comes back', async () => {
-  await camera.stop();
+  await home.camera.stop();
   await viewer.waitFor('leaving');
   await viewer.waitForText(/The camera is stopping/);
-  camera = await camerasStart();
+  await home.restartCamera();
   await viewer.waitFor('live', 10_000);
   await moves();
 });
 
 test('a camera that loses its power is called offline, since when, and its picture comes back', async () => {
-  await camera.kill();
+  await home.camera.kill();
   await viewer.waitFor('offline', 10_000);
   const text = await viewer.text();
   assert.match(text, /This camera is offline since \d\d:\d\d/);
-  camera = await camerasStart();
+  await home.restartCamera();
   await viewer.waitFor('live', 10_000);
   await moves();
 });
 
 test('server and camera both restarted: the picture comes back by itself', async () => {
-  const ports = { http: portOf(server.httpUrl), mqtt: portOf(server.mqttUrl) };
-  await Promise.all([camera.kill(), server.kill()]);
+  await Promise.all([home.camera.kill(), home.server.kill()]);
   await viewer.waitFor('server-unreachable', 20_000);
   await viewer.waitForText(/The server cannot be reached/);
-  server = await startServer(ports);
-  camera = await camerasStart();
+  await home.restartServer();
+  await home.restartCamera();
   await viewer.waitFor('live', 30_000);
   await moves();
 });
 
 test('a session that dies in silence is replaced by a new one', async () => {
   // A camera process that stands still sends nothing and closes nothing, and the broker has not noticed yet.
-  process.kill(camera.pid, 'SIGSTOP');
+  process.kill(home.camera.pid, 'SIGSTOP');
   await viewer.waitFor('reconnecting', 10_000);
-  process.kill(camera.pid, 'SIGCONT');
+  process.kill(home.camera.pid, 'SIGCONT');
   await viewer.waitFor('live', 20_000);
   await moves();
 });

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { readBarcode } from '../support/barcode.ts';
 import { until } from '../support/wait.ts';
 
@@ -29,6 +29,7 @@ export async function launchBrowser(args: readonly string[] = []): Promise<Brows
 export interface ViewerState {
   readonly state?: string;
   readonly path?: string;
+  readonly verified?: string;
 }
 
 export interface OpenOptions extends BrowserContextOptions {
@@ -38,7 +39,7 @@ export interface OpenOptions extends BrowserContextOptions {
   readonly bytesPerSecond?: number;
 }
 
-/** The viewer in a browser context of its own, as one person has it open. */
+/** The viewer as one person has it open: in a browser profile of its own, or in one that is there already. */
 export class ViewerPage {
   readonly page: Page;
   /** Addresses of all its requests. */
@@ -48,8 +49,11 @@ export class ViewerPage {
   /** What its console said of errors, and what it threw. */
   readonly errors: string[] = [];
 
-  private constructor(page: Page) {
+  private readonly ownProfile: boolean;
+
+  private constructor(page: Page, ownProfile: boolean) {
     this.page = page;
+    this.ownProfile = ownProfile;
     page.on('request', (request) => this.requests.push(request.url()));
     page.on('websocket', (socket) => {
       this.requests.push(socket.url());
@@ -59,16 +63,23 @@ export class ViewerPage {
     page.on('console', (message) => message.type() === 'error' && this.errors.push(message.text()));
   }
 
-  /** Opens an address of the viewer. `init` runs in the page before its own scripts. */
-  static async open(browser: Browser, url: string, options: OpenOptions = {}): Promise<ViewerPage> {
+  /** Opens an address of the viewer: in a new profile of this browser, or in a profile that is there already. */
+  static async open(where: Browser | BrowserContext, url: string, options: OpenOptions = {}): Promise<ViewerPage> {
     const { init, bytesPerSecond, ...contextOptions } = options;
-    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...contextOptions });
+    const context =
+      'newContext' in where
+        ? await where.newContext({ viewport: { width: 1440, height: 900 }, ...contextOptions })
+        : where;
     const page = await context.newPage();
     if (init) await page.addInitScript(init);
     if (bytesPerSecond) await thinLink(page, bytesPerSecond);
-    const viewer = new ViewerPage(page);
+    const viewer = new ViewerPage(page, context !== where);
     await page.goto(url, { waitUntil: 'commit' });
     return viewer;
+  }
+
+  get context(): BrowserContext {
+    return this.page.context();
   }
 
   async state(): Promise<ViewerState> {
@@ -160,8 +171,10 @@ export class ViewerPage {
     }, ms);
   }
 
+  /** Closes the page, and the profile that was made for it. */
   async close(): Promise<void> {
-    await this.page.context().close();
+    if (this.ownProfile) await this.context.close();
+    else await this.page.close();
   }
 }
 

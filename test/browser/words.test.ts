@@ -4,12 +4,14 @@ import type { Browser } from 'playwright-core';
 import { suite } from 'uvu';
 import { formatUid, uidFromKeyHash } from '#protocol/uid.ts';
 import { freePort, Mosquitto } from '../support/mosquitto.ts';
-import { type ServerProgram, startCamera, startServer, temporaryFolder } from '../support/product.ts';
+import { type ServerProgram, startServer } from '../support/product.ts';
+import { Home } from './home.ts';
 import { launchBrowser, ViewerPage } from './viewer-page.ts';
 
 const test = suite('words');
 /** A UID that can be, of a camera nobody has made. */
 const NOBODY = uidFromKeyHash(new Uint8Array(32).fill(7));
+const CODE = '0123456789ABCDEF';
 
 let server: ServerProgram;
 let browser: Browser;
@@ -24,50 +26,55 @@ test.after(async () => {
   await server.stop();
 });
 
-test('a UID nobody answers to', async () => {
+test('a camera that does not answer: one text for everything it may be', async () => {
+  const viewer = await ViewerPage.open(browser, `${server.httpUrl}/#${NOBODY}.${CODE}`);
+  await viewer.waitFor('pairing');
+  await viewer.waitFor('silent', 10_000);
+  const text = await viewer.text();
+  for (const part of [/does not answer/, /off, or not connected/, /UID or code/, /belongs to somebody/, /removed/]) {
+    assert.match(text, part);
+  }
+  await viewer.close();
+});
+
+test('a camera that is not remembered: which code?', async () => {
   const viewer = await ViewerPage.open(browser, `${server.httpUrl}/#${NOBODY}`);
-  await viewer.waitFor('asking');
-  await viewer.waitFor('unknown', 10_000);
-  assert.match(await viewer.text(), /No camera answers to this UID/);
+  await viewer.waitFor('code-needed');
+  assert.equal(await viewer.page.evaluate(() => document.activeElement?.id), 'code');
   await viewer.close();
 });
 
 test('the camera comes while its viewer waits', async () => {
-  const folder = await temporaryFolder('words');
-  const first = await startCamera({ server: server.mqttUrl, state: folder.path });
-  await first.stop();
-  const viewer = await ViewerPage.open(browser, `${server.httpUrl}/#${first.uid}`);
+  const home = await Home.start();
+  await (await home.open()).close();
+  await home.camera.stop();
+  const viewer = await home.open();
   await viewer.waitFor('leaving');
-  const camera = await startCamera({ server: server.mqttUrl, state: folder.path });
+  await home.restartCamera();
   await viewer.waitFor('live', 10_000);
-  await viewer.close();
-  await camera.stop();
-  await folder.remove();
+  await home.stop();
 });
 
 test('since when a camera is offline, on a standard broker that speaks MQTT 5', async () => {
-  const folder = await temporaryFolder('words');
   const webSocketPort = await freePort();
   const broker = await Mosquitto.create([`listener ${webSocketPort} 127.0.0.1`, 'protocol websockets']);
-  const web = await startServer({
-    args: ['--viewer-mqtt', `ws://127.0.0.1:${webSocketPort}`, '--viewer-mqtt-version', '5'],
+  const home = await Home.start({
+    broker: broker.url,
+    serverArgs: ['--viewer-mqtt', `ws://127.0.0.1:${webSocketPort}`, '--viewer-mqtt-version', '5'],
   });
-  const camera = await startCamera({ server: broker.url, state: folder.path });
-  const viewer = await ViewerPage.open(browser, `${web.httpUrl}/#${camera.uid}`);
+  const viewer = await home.open();
   await viewer.waitFor('live');
-  await camera.kill();
+  await home.camera.kill();
   await viewer.waitFor('offline');
   // Whoever opens it later is told the same.
-  const late = await ViewerPage.open(browser, `${web.httpUrl}/#${camera.uid}`);
+  const late = await home.open();
   await late.waitFor('offline');
   for (const { page } of [viewer, late]) {
     await page.getByRole('heading', { name: /^This camera is offline since \d\d:\d\d/ }).waitFor();
   }
-  await viewer.close();
-  await late.close();
-  await web.stop();
+  await home.restartCamera();
+  await home.stop();
   await broker.remove();
-  await folder.remove();
 });
 
 test('a mistyped UID is found before anything is sent', async () => {
@@ -83,16 +90,13 @@ test('a mistyped UID is found before anything is sent', async () => {
 });
 
 test('a picture source that is down, with its reason', async () => {
-  const folder = await temporaryFolder('words');
-  const camera = await startCamera({ server: server.mqttUrl, state: folder.path, source: 'command:/bin/false' });
-  const viewer = await ViewerPage.open(browser, `${server.httpUrl}/#${camera.uid}`);
+  const home = await Home.start({ source: 'command:/bin/false' });
+  const viewer = await ViewerPage.open(home.browser, home.label);
   await viewer.waitFor('source-down');
   const text = await viewer.text();
   assert.match(text, /The camera is there, but its picture source is down/);
   assert.match(text, /\/bin\/false/);
-  await viewer.close();
-  await camera.stop();
-  await folder.remove();
+  await home.stop();
 });
 
 test('a server that is gone', async () => {
@@ -105,8 +109,20 @@ test('a server that is gone', async () => {
   await viewer.waitFor('server-unreachable');
   assert.match(await viewer.text(), /This device has no network/);
   await viewer.page.context().setOffline(false);
-  await viewer.waitFor('unknown', 15_000);
+  await viewer.waitFor('code-needed', 15_000);
   await viewer.close();
+});
+
+test('a page opened over plain http leads to the secure one', async () => {
+  const outside = await launchBrowser(['--host-resolver-rules=MAP cameras.example 127.0.0.1']);
+  const address = server.httpUrl.replace('127.0.0.1', 'cameras.example');
+  const viewer = await ViewerPage.open(outside, `${address}/#${NOBODY}.${CODE}`);
+  await viewer.waitFor('insecure');
+  assert.match(await viewer.text(), /This page needs https/);
+  const link = viewer.page.getByRole('link', { name: 'Open the secure page' });
+  assert.equal(await link.getAttribute('href'), `https://cameras.example/#${NOBODY}.${CODE}`);
+  assert.ok(!viewer.page.url().includes(CODE));
+  await outside.close();
 });
 
 test('a browser without H.264', async () => {
@@ -123,14 +139,18 @@ test('a browser without H.264', async () => {
   await viewer.close();
 });
 
-test('the setup code behind the UID is in no request and in no message', async () => {
-  const code = '0123456789ABCDEF';
-  const viewer = await ViewerPage.open(browser, `${server.httpUrl}/#${NOBODY}.${code}`);
-  await viewer.waitFor('unknown', 15_000);
+test('a code is in no request, no message, no address, no history and no memory', async () => {
+  const viewer = await ViewerPage.open(browser, `${server.httpUrl}/#${NOBODY}.${CODE}`);
+  await viewer.waitFor('silent', 15_000);
   assert.ok(viewer.messages.length > 0);
-  for (const text of [...viewer.requests, ...viewer.messages, await viewer.page.title(), await viewer.text()]) {
-    assert.ok(!text.includes(code), text.slice(0, 200));
+  const { page } = viewer;
+  assert.equal(await page.evaluate(() => location.hash), `#${NOBODY}`);
+  const memory = JSON.stringify(await page.context().storageState());
+  for (const text of [...viewer.requests, ...viewer.messages, await page.title(), await viewer.text(), memory]) {
+    assert.ok(!text.includes(CODE), text.slice(0, 200));
   }
+  await page.goBack();
+  assert.ok(!page.url().includes(CODE));
   await viewer.close();
 });
 

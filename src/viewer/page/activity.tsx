@@ -20,18 +20,21 @@ export function Activity({ connection, people }: ActivityProps) {
   const entries = useSignal<readonly Entry[]>([]);
   const state = useSignal<{ more: boolean; intact: boolean } | undefined>(undefined);
   const problem = useSignal<string | undefined>(undefined);
-  const read = async () => {
+  const read = async (before: number | undefined) => {
     try {
-      const before = entries.value.at(-1)?.n;
       const params = { limit: PAGE, ...(before !== undefined && { before }) };
       const page = await connection.request('audit.read', auditPageSchema, params);
-      entries.value = [...entries.value, ...page.entries];
-      state.value = { more: page.more, intact: page.intact };
+      const known = new Map([...entries.value, ...page.entries].map((entry) => [entry.n, entry]));
+      entries.value = [...known.values()].sort((a, b) => b.n - a.n);
+      // What comes on top says nothing about what lies below.
+      const more = before === undefined && state.value ? state.value.more : page.more;
+      state.value = { more, intact: page.intact };
     } catch (error) {
       problem.value = words.people.failed(error instanceof Error ? error.message : String(error));
     }
   };
-  useEffect(() => void read(), []);
+  // Whatever changes who has access is taken down too.
+  useEffect(() => void read(undefined), [people]);
 
   const now = Date.now();
   return (
@@ -60,7 +63,7 @@ export function Activity({ connection, people }: ActivityProps) {
         ))}
       </ol>
       {state.value?.more && (
-        <button type="button" class="button wide" onClick={() => void read()}>
+        <button type="button" class="button wide" onClick={() => void read(entries.value.at(-1)?.n)}>
           {words.activity.older}
         </button>
       )}
