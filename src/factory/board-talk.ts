@@ -9,8 +9,11 @@ import type { Link } from './link.ts';
 /** A frame that noise destroyed is asked for again after so long, ms. */
 const REPEAT_MS = 3_000;
 const ATTEMPTS = 5;
-/** How long a serial console may stay silent before the start line is typed, ms. */
+/** Until a board is heard for the first time: a slow one takes some seconds to start the program. */
 const FIRST_REPEAT_MS = 1_500;
+const FIRST_ATTEMPTS = 10;
+/** The start line is typed at the second attempt, and again after so many more. */
+const TYPE_EVERY = 5;
 
 type Rest<A extends Ask> = Omit<Extract<Question, { ask: A }>, 'ask' | 'id'>;
 
@@ -49,9 +52,10 @@ export class BoardTalk {
     const answered = new Promise<v.InferOutput<typeof answerSchema>>((resolve) => {
       this.waiting = { id, resolve };
     });
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      if (attempt > 0 && !this.heard && this.link.startLine) this.link.output.write(`\n${this.link.startLine}\n`);
-      this.link.output.write(frame);
+    for (let attempt = 0; attempt < (this.heard ? ATTEMPTS : FIRST_ATTEMPTS); attempt++) {
+      const { startLine, output } = this.link;
+      if (startLine && !this.heard && attempt % TYPE_EVERY === 1) output.write(`\n${startLine}\n`);
+      output.write(frame);
       const answer = await within(this.heard ? REPEAT_MS : FIRST_REPEAT_MS, answered);
       if (answer) return answer;
     }

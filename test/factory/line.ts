@@ -10,12 +10,14 @@ import type { Ended } from '../support/child.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const PROGRAM = join(here, '../../dist/peercam-factory.js');
-const BOARD = join(here, 'board.ts');
+const CONTROL = join(here, '../../src/ctl/main.ts');
 
 /** A production line for a test: a folder, the program, and a PATH on which boards' programs can stand. */
 export class TestLine {
   readonly folder: string;
   readonly bin: string;
+  /** The program, for a shell. */
+  readonly command = `'${process.execPath}' '${PROGRAM}'`;
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -58,10 +60,12 @@ export class TestLine {
     await writeFile(join(this.bin, name), ['#!/bin/sh', ...lines, ''].join('\n'), { mode: 0o755 });
   }
 
-  /** `peercamctl` on the PATH: answers a station for the board in this folder. `before` runs first. */
+  /** `peercamctl` on the PATH, which keeps this store. `before` runs first. */
   async peercamctl(store: string, before: readonly string[] = []): Promise<void> {
-    const board = `exec '${process.execPath}' --import '${import.meta.resolve('tsx')}' '${BOARD}' '${store}'`;
-    await this.script('peercamctl', ['[ "$1" = enroll ] || exit 64', ...before, board]);
+    const program = [process.execPath, '--import', import.meta.resolve('tsx'), CONTROL]
+      .map((word) => `'${word}'`)
+      .join(' ');
+    await this.script('peercamctl', [...before, `exec ${program} "$@" --store '${store}'`]);
   }
 
   remove(): Promise<void> {

@@ -82,6 +82,16 @@ test('a CA: keys for their owner only, no end, never overwritten', async () => {
   assert.match((await line.run('init-ca', line.path('mine'))).stderr, /is not empty/);
 });
 
+test('a CA that a power cut kept from being finished is made anew', async () => {
+  await mkdir(line.path('cut-ca.unfinished', 'root'), { recursive: true });
+  await writeFile(line.path('cut-ca.unfinished', 'root', 'root.key'), 'half a k');
+  await line.good('init-ca', line.path('cut-ca'));
+  assert.deepEqual(
+    (await readdir(line.path())).filter((name) => name.startsWith('cut-ca')),
+    ['cut-ca'],
+  );
+});
+
 test('the line needs no root key', async () => {
   await line.good('init-ca', line.path('other-ca'));
   await tool('rm', ['-r', line.path('other-ca', 'root')]);
@@ -119,7 +129,9 @@ test('a board: certified for life, stored, in the ledger, its label kept for pri
   assert.equal(entry.uid, data.uid);
   assert.equal(entry.serial, certificate.serialNumber.toLowerCase());
   assert.equal(entry.fingerprint, certificate.fingerprint256.replaceAll(':', '').toLowerCase());
-  assert.ok(!ledger[0]!.includes(data.setupCode!), 'no secret in the ledger');
+  for (const text of [stdout, ledger[0]!, await readFile(line.path('ca', 'line', 'signed.jsonl'), 'utf8')]) {
+    assert.ok(!text.includes(data.setupCode!) && !text.includes(formatSetupCode(data.setupCode!)), 'no secret in it');
+  }
   const label = line.path('out', 'labels', `${data.uid}.json`);
   assert.equal((await stat(label)).mode & 0o777, 0o600);
   assert.equal(JSON.parse(await readFile(label, 'utf8')).setupCode, data.setupCode);
