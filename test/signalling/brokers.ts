@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { DeviceIdentity } from '#identity/device-key.ts';
 import { TestFactory } from '../support/factory.ts';
 import { freePort, Mosquitto } from '../support/mosquitto.ts';
@@ -10,8 +11,8 @@ export interface BrokerKind {
   create(): Promise<TestBroker>;
   /** The newest version of MQTT it speaks. */
   readonly version: 4 | 5;
-  /** Whether its viewers may also write what is the camera's and the server's to write. */
-  readonly trustsViewers: boolean;
+  /** Whether somebody can write past its rules, as whoever runs it can. */
+  readonly hasInsiders: boolean;
 }
 
 /** A broker the suite runs against. Cameras come by mutual TLS. */
@@ -24,6 +25,8 @@ export interface TestBroker {
   readonly port: number;
   /** @param watching the cameras whose status it may see */
   viewer(watching?: readonly DeviceIdentity[], version?: 4 | 5): Promise<MqttViewer>;
+  /** Only where there are some. */
+  insider(): Promise<MqttViewer>;
   /** After `stop`: on the same port. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -31,7 +34,7 @@ export interface TestBroker {
 }
 
 /** The broker inside peercam-server. */
-export const embedded: BrokerKind = { create: startEmbedded, version: 4, trustsViewers: false };
+export const embedded: BrokerKind = { create: startEmbedded, version: 4, hasInsiders: false };
 
 async function startEmbedded(): Promise<TestBroker> {
   const server = new TestServer();
@@ -41,38 +44,53 @@ async function startEmbedded(): Promise<TestBroker> {
     caPem: server.certificate.caPem,
     port: Number(new URL(server.mqttUrl).port),
     viewer: (grantedBy = []) => MqttViewer.atServer(server, { grantedBy }),
+    insider() {
+      throw new Error('nobody writes past the rules of this broker');
+    },
     start: () => server.start(),
     stop: () => server.stop(),
     remove: () => server.remove(),
   };
 }
 
-/** A real Mosquitto. Cameras may what their certificate says; viewers come as whoever runs it would, by plain TCP. */
-export const mosquitto: BrokerKind = { create: startMosquitto, version: 5, trustsViewers: true };
+/** A real Mosquitto as `src/server/deploy` sets it up; viewers come as peercam-server passes them on. */
+export const mosquitto: BrokerKind = { create: startMosquitto, version: 5, hasInsiders: true };
 
 async function startMosquitto(): Promise<TestBroker> {
   const factory = await TestFactory.create();
   const { certFile, keyFile, caPem } = await factory.serverCertificate();
   const port = await freePort();
-  const rules = `${certFile}.acl`;
-  await writeFile(rules, `${RULES.join('\n')}\n`);
-  const program = await Mosquitto.create([
-    `acl_file ${rules}`,
-    `listener ${port} 127.0.0.1`,
-    `cafile ${factory.rootFile}`,
-    `certfile ${certFile}`,
-    `keyfile ${keyFile}`,
-    'require_certificate true',
-    'use_identity_as_username true',
-  ]);
-  const ready = () => until('its TLS port', () => canConnect(port)).then(() => {});
+  const viewersPort = await freePort();
+  const shipped = await readFile(join(DEPLOY, 'mosquitto.conf'), 'utf8');
+  const places: Record<string, string> = {
+    'listener 8883': `listener ${port} 127.0.0.1`,
+    'listener 1884 127.0.0.1': `listener ${viewersPort} 127.0.0.1`,
+    '/etc/peercam/factory-ca.crt': factory.rootFile,
+    '/etc/peercam/revoked.crl': await factory.emptyCrl(),
+    '/etc/peercam/server.crt': certFile,
+    '/etc/peercam/server.key': keyFile,
+    '/etc/mosquitto/cameras.acl': join(DEPLOY, 'cameras.acl'),
+    '/etc/mosquitto/gateway.acl': join(DEPLOY, 'gateway.acl'),
+  };
+  const missing = Object.keys(places).filter((text) => !shipped.includes(text));
+  if (missing.length > 0) throw new Error(`mosquitto.conf has changed: it no longer says ${missing.join(', ')}`);
+  const settings = Object.entries(places)
+    .reduce((text, [from, to]) => text.replace(from, to), shipped)
+    .split('\n');
+  const listeners = settings.findIndex((line) => line.startsWith('listener '));
+  const program = await Mosquitto.create(settings.slice(listeners), { first: settings.slice(0, listeners) });
+  const ready = () => until('its other ports', async () => (await canConnect(port)) && (await canConnect(viewersPort)));
   await ready();
   return {
     factory,
     caPem,
     port,
-    viewer: (_watching, version = 5) => MqttViewer.atBroker(program.url, { version }),
-    start: () => program.start().then(ready),
+    viewer: (_watching, version = 5) => MqttViewer.atBroker(`mqtt://127.0.0.1:${viewersPort}`, { version }),
+    insider: () => MqttViewer.atBroker(program.url, { version: 5 }),
+    async start() {
+      await program.start();
+      await ready();
+    },
     stop: () => program.stop(),
     async remove() {
       await program.remove();
@@ -81,11 +99,4 @@ async function startMosquitto(): Promise<TestBroker> {
   };
 }
 
-/** mosquitto.conf(5): what stands before the first `user` is for those without a name; `%u` is the certificate's CN. */
-const RULES = [
-  'topic readwrite #',
-  'pattern readwrite peercam/1/cam/%u/status',
-  'pattern read peercam/1/cam/%u/in',
-  'pattern read peercam/1/cam/%u/server',
-  'pattern write peercam/1/viewer/+/in',
-];
+const DEPLOY = join(import.meta.dirname, '../../src/server/deploy');

@@ -4,9 +4,10 @@ import type { DeviceIdentity } from '#identity/device-key.ts';
 import { AppError } from '#lib/error.ts';
 import { serverNotes } from '#protocol/topics.ts';
 import type { SignallingOptions } from '#session/signalling.ts';
-import { mutualTls, newBoard, randomThumbprint, TestCamera } from '../support/camera-signalling.ts';
+import { mutualTls, newBoard, TestCamera } from '../support/camera-signalling.ts';
 import { TestFactory } from '../support/factory.ts';
 import type { MqttViewer } from '../support/mqtt-viewer.ts';
+import { randomThumbprint } from '../support/random-names.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/wait.ts';
 import type { BrokerKind, TestBroker } from './brokers.ts';
@@ -18,7 +19,7 @@ interface CameraOptions extends Partial<SignallingOptions> {
 }
 
 /** What a camera and its viewers rely on, whichever the broker is. */
-export function signallingSuite(name: string, { create, version, trustsViewers }: BrokerKind): void {
+export function signallingSuite(name: string, { create, version, hasInsiders }: BrokerKind): void {
   const test = suite(name);
   const cleanups: (() => Promise<void>)[] = [];
   let broker: TestBroker;
@@ -38,6 +39,11 @@ export function signallingSuite(name: string, { create, version, trustsViewers }
   };
   const viewer = async (watching: readonly DeviceIdentity[] = [], spoken?: 4 | 5): Promise<MqttViewer> => {
     const made = await broker.viewer(watching, spoken);
+    cleanups.push(() => made.close());
+    return made;
+  };
+  const insider = async (): Promise<MqttViewer> => {
+    const made = await broker.insider();
     cleanups.push(() => made.close());
     return made;
   };
@@ -228,10 +234,10 @@ export function signallingSuite(name: string, { create, version, trustsViewers }
     assert.equal(second.signalling.connected, true);
   });
 
-  if (trustsViewers) {
+  if (hasInsiders) {
     test('a status others wrote is written over, at most once a second', async () => {
       const { uid, log } = await camera();
-      const prankster = await viewer();
+      const prankster = await insider();
       await prankster.watch(uid);
       await until('online', () => prankster.state === 'online');
       const since = prankster.statuses[0]!.status.since;
@@ -319,8 +325,8 @@ export function signallingSuite(name: string, { create, version, trustsViewers }
 
   test('what the server tells a camera reaches it', async () => {
     const { uid, notes, received } = await camera();
-    if (trustsViewers) {
-      const server = await viewer();
+    if (hasInsiders) {
+      const server = await insider();
       await server.client.publishAsync(serverNotes(uid), JSON.stringify({ now: Date.now() }), { qos: 1 });
     }
     const { now } = await until('the notes', () => notes[0]);
@@ -328,10 +334,10 @@ export function signallingSuite(name: string, { create, version, trustsViewers }
     assert.equal(received.length, 0, 'no message of a viewer');
   });
 
-  if (trustsViewers) {
+  if (hasInsiders) {
     test('notes that are none are dropped, the wrong field named, and good ones taken after them', async () => {
       const { uid, notes, log, states } = await camera();
-      const server = await viewer();
+      const server = await insider();
       const tell = (text: string) => server.client.publishAsync(serverNotes(uid), text, { qos: 1 });
       await tell(JSON.stringify({ now: Date.now(), iceServers: [{ urls: { hunter2: 1 } }] }));
       await tell('x'.repeat(100_000));

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,19 +7,14 @@ import { type DeviceIdentity, loadDeviceIdentity } from '#identity/device-key.ts
 import { FactoryDirectory } from '#identity/factory-directory.ts';
 import { type KnownTime, openBrokerStream } from '#identity/server-trust.ts';
 import type { ServerNotes } from '#protocol/token.ts';
-import { type Uid, uidFromKeyHash } from '#protocol/uid.ts';
+import type { Uid } from '#protocol/uid.ts';
 import { Signalling, type SignallingOptions } from '#session/signalling.ts';
 import type { TestFactory } from './factory.ts';
+import { formalKey, randomUid } from './random-names.ts';
 import { RecordingLogger } from './recording-logger.ts';
 
-/** A UID no other test has. */
-export const randomUid = (): Uid => uidFromKeyHash(randomBytes(32));
-/** A viewer's address no other test has. */
-export const randomThumbprint = (): string => createHash('sha256').update(randomBytes(32)).digest('base64url');
 /** A call id as a viewer makes it. */
 export const randomCall = (): string => randomBytes(16).toString('base64url');
-
-export const testKey = { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) } as const;
 
 /** A board fresh from the factory; nothing of it stays on disk. */
 export async function newBoard(factory: TestFactory): Promise<DeviceIdentity> {
@@ -60,7 +55,7 @@ export class TestCamera {
     this.uid = options.uid ?? randomUid();
     this.signalling = new Signalling({
       firmware: '1.2.3',
-      key: testKey,
+      key: formalKey,
       log: this.log,
       onPayload: async (payload) => void this.received.push(Buffer.from(payload).toString()),
       onNotes: (notes) => this.notes.push(notes),

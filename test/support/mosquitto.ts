@@ -20,13 +20,19 @@ export class Mosquitto {
     this.folder = folder;
   }
 
-  /** Starts one on a free port. @param extra further lines for its configuration */
-  static async create(extra: string[] = []): Promise<Mosquitto> {
+  /** Starts one on a free port. @param extra further lines for its configuration; `first` are those that must come first */
+  static async create(extra: string[] = [], { first = [] }: { first?: string[] } = {}): Promise<Mosquitto> {
     if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: apt-get install mosquitto`);
-    const folder = await mkdtemp(join(tmpdir(), 'peercam-mosquitto-'));
     const port = await freePort();
-    const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'persistence false', 'user root', ...extra];
-    await writeFile(join(folder, 'mosquitto.conf'), `${lines.join('\n')}\n`);
+    const own = ['persistence false', 'user root', `listener ${port} 127.0.0.1`, 'allow_anonymous true'];
+    const lines = [...first, ...own, ...extra];
+    return await Mosquitto.configured(`${lines.join('\n')}\n`, port);
+  }
+
+  /** Starts one with a whole configuration. @param port one that it opens then */
+  static async configured(configuration: string, port: number): Promise<Mosquitto> {
+    const folder = await mkdtemp(join(tmpdir(), 'peercam-mosquitto-'));
+    await writeFile(join(folder, 'mosquitto.conf'), configuration);
     const mosquitto = new Mosquitto(port, folder);
     await mosquitto.start();
     return mosquitto;

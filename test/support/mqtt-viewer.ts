@@ -41,10 +41,10 @@ export class MqttViewer {
     return MqttViewer.listen(client, key);
   }
 
-  /** At a broker that asks nobody who he is. */
+  /** At a broker that believes whoever comes: by the name of his thumbprint, as peercam-server passes viewers on. */
   static async atBroker(url: string, options: { readonly key?: SigningKey; readonly version?: 4 | 5 } = {}) {
     const { key = await newSigningKey(), version = 4 } = options;
-    return MqttViewer.listen(await connectMqtt(url, { protocolVersion: version }), key);
+    return MqttViewer.listen(await connectMqtt(url, { protocolVersion: version, username: key.thumbprint }), key);
   }
 
   private static async listen(client: MqttClient, key: SigningKey): Promise<MqttViewer> {
