@@ -10,7 +10,7 @@ import { BoardTalk } from './board-talk.ts';
 import { LabelFolder } from './label-data.ts';
 import { Ledger, type LedgerEntry } from './ledger.ts';
 import { lockFolders } from './lock.ts';
-import { type CheckServer, checkByTls, makeCheckServer } from './tls-check.ts';
+import { TlsCheck } from './tls-check.ts';
 
 export interface StationOptions {
   /** Folder of the CA. */
@@ -43,17 +43,17 @@ export class Station {
   private readonly line: LineAuthority;
   private readonly ledger: Ledger;
   private readonly labels: LabelFolder;
-  private readonly server: CheckServer;
+  /** Those not in use: each checks one board at a time. */
+  private readonly checks: TlsCheck[] = [];
   private readonly unlock: () => Promise<void>;
 
   private constructor(
     options: StationOptions,
-    parts: { line: LineAuthority; ledger: Ledger; server: CheckServer; unlock: () => Promise<void> },
+    parts: { line: LineAuthority; ledger: Ledger; unlock: () => Promise<void> },
   ) {
     this.options = options;
     this.line = parts.line;
     this.ledger = parts.ledger;
-    this.server = parts.server;
     this.unlock = parts.unlock;
     this.labels = new LabelFolder(options.out);
   }
@@ -65,7 +65,7 @@ export class Station {
     try {
       const line = await LineAuthority.open(options.ca);
       const ledger = await Ledger.open(options.out);
-      return new Station(options, { line, ledger, server: await makeCheckServer(line.rootPem), unlock });
+      return new Station(options, { line, ledger, unlock });
     } catch (error) {
       await unlock();
       throw error;
@@ -140,7 +140,7 @@ export class Station {
   private async finish(board: BoardSpec, talk: BoardTalk, stored: Answer<'read-back'>): Promise<void> {
     const { uid, setupCode, certificatePem, model, hardwareRevision: revision } = stored;
     const certificate = new X509Certificate(certificatePem);
-    await checkByTls(talk, this.server, certificate.raw);
+    await this.checkByTls(talk, certificate);
     await this.labels.write({ uid, setupCode, model, revision });
     await this.ledger.add({
       uid,
@@ -152,6 +152,13 @@ export class Station {
       station: this.options.name ?? hostname(),
       board: board.text,
     });
+  }
+
+  private async checkByTls(talk: BoardTalk, certificate: X509Certificate): Promise<void> {
+    const check = this.checks.pop() ?? (await TlsCheck.create(this.line.rootPem));
+    await check.run(talk, certificate.raw);
+    // Not after a failure: what is left of that connection is nobody else's.
+    this.checks.push(check);
   }
 }
 

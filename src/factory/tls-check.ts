@@ -1,69 +1,100 @@
 import { randomBytes } from 'node:crypto';
 import { Duplex } from 'node:stream';
-import { createServer, type TLSSocket } from 'node:tls';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { MAX_PIECE } from '#identity/enrolment-message.ts';
 import { AppError, errorText } from '#lib/error.ts';
 import type { BoardTalk } from './board-talk.ts';
 import { makeRoot, makeServerCertificate, pemOf, readIssuer } from './certificates.ts';
 
 const LIMIT_MS = 30_000;
-
-/** A TLS server for one run of the station: its key and its CA exist in memory only. */
-export interface CheckServer {
-  readonly keyPem: string;
-  readonly certificatePem: string;
-  readonly caPem: string;
-  /** The factory CA, PEM: who signed the boards that may come. */
-  readonly factoryCaPem: string;
-}
-
-/** @param factoryCaPem the root that a board's chain must lead to */
-export async function makeCheckServer(factoryCaPem: string): Promise<CheckServer> {
-  const ca = await makeRoot({ name: 'Factory Check CA', pathLength: 0 });
-  const caPem = pemOf(ca.certificate);
-  const server = await makeServerCertificate(await readIssuer(caPem, ca.keyPem), { hosts: ['localhost'], days: 30 });
-  return { keyPem: server.keyPem, certificatePem: pemOf(server.certificate), caPem, factoryCaPem };
-}
+/** With nothing to say for so long, the server asks the board for more, ms. */
+const QUIET_MS = 300;
 
 /**
- * Has a board prove what it stores as a broker will one day: a mutual TLS 1.3 handshake, in which the board signs with
- * its private key, carried over the link; then a random line that the board must send back.
- * @param certificate the board's, DER
- * Throws an AppError (`factory.tls-refused`) unless the board comes with exactly this certificate.
+ * A TLS server that boards prove themselves to, one after the other. Its key and its CA exist in memory only.
  */
-export async function checkByTls(talk: BoardTalk, server: CheckServer, certificate: Uint8Array): Promise<void> {
-  const connection = new CheckedConnection(server, certificate);
-  const deadline = performance.now() + LIMIT_MS;
-  try {
-    let fromBoard = (await talk.ask('challenge', { caPem: server.caPem })).data;
-    for (;;) {
-      const toBoard = await connection.exchange(Buffer.from(fromBoard, 'base64'));
-      if (connection.proved) return;
-      if (performance.now() > deadline) throw refused('it did not finish');
-      fromBoard = '';
-      for (let at = 0; at === 0 || at < toBoard.length; at += MAX_PIECE) {
-        const data = toBoard.subarray(at, at + MAX_PIECE).toString('base64');
-        const answer = await talk.ask('tls', { data });
-        fromBoard = Buffer.concat([Buffer.from(fromBoard, 'base64'), Buffer.from(answer.data, 'base64')]).toString(
-          'base64',
-        );
-      }
-    }
-  } finally {
-    connection.close();
+export class TlsCheck {
+  private readonly caPem: string;
+  private readonly server: Server;
+  private connection: CheckedConnection | undefined;
+
+  private constructor(caPem: string, server: Server) {
+    this.caPem = caPem;
+    this.server = server;
+    server.on('tlsClientError', (error) => this.connection?.fail(refused(errorText(error))));
+    server.on('secureConnection', (socket) => this.connection?.onSecure(socket));
   }
+
+  /** @param factoryCaPem the root that a board's chain must lead to */
+  static async create(factoryCaPem: string): Promise<TlsCheck> {
+    const ca = await makeRoot({ name: 'Factory Check CA', pathLength: 0 });
+    const caPem = pemOf(ca.certificate);
+    const { certificate, keyPem } = await makeServerCertificate(await readIssuer(caPem, ca.keyPem), {
+      hosts: ['localhost'],
+      days: 30,
+    });
+    const server = createServer({
+      key: keyPem,
+      cert: pemOf(certificate),
+      ca: factoryCaPem,
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: 'TLSv1.3',
+    });
+    return new TlsCheck(caPem, server);
+  }
+
+  /**
+   * Has a board prove what it stores as a broker will one day: a mutual TLS 1.3 handshake, in which the board signs with
+   * its private key, carried over the link; then a random line that the board must send back.
+   * @param certificate the board's, DER
+   * Throws an AppError (`factory.tls-refused`) unless the board comes with exactly this certificate.
+   */
+  async run(talk: BoardTalk, certificate: Uint8Array): Promise<void> {
+    const connection = new CheckedConnection(certificate);
+    this.connection = connection;
+    this.server.emit('connection', connection.wire);
+    const deadline = performance.now() + LIMIT_MS;
+    try {
+      let fromBoard = pieceOf((await talk.ask('challenge', { caPem: this.caPem })).data);
+      for (;;) {
+        const toBoard = await connection.exchange(fromBoard);
+        if (connection.proved) return;
+        if (performance.now() > deadline) throw refused('it did not finish');
+        fromBoard = await deliver(talk, toBoard);
+      }
+    } finally {
+      connection.close();
+      this.connection = undefined;
+    }
+  }
+}
+
+/** Brings bytes to the board, in pieces that fit a frame, and its own back. */
+async function deliver(talk: BoardTalk, toBoard: Buffer): Promise<Buffer> {
+  const answers: Buffer[] = [];
+  for (let at = 0; at === 0 || at < toBoard.length; at += MAX_PIECE) {
+    const data = toBoard.subarray(at, at + MAX_PIECE).toString('base64');
+    answers.push(pieceOf((await talk.ask('tls', { data })).data));
+  }
+  return Buffer.concat(answers);
+}
+
+function pieceOf(base64: string): Buffer {
+  return Buffer.from(base64, 'base64');
 }
 
 /** The server's end of one handshake. */
 class CheckedConnection {
   proved = false;
-  private readonly wire: Duplex;
-  private readonly server;
+  readonly wire: Duplex;
+  private readonly certificate: Uint8Array;
   private outgoing = Buffer.alloc(0);
   private failure: AppError | undefined;
   private wake: () => void = () => {};
 
-  constructor(server: CheckServer, certificate: Uint8Array) {
+  constructor(certificate: Uint8Array) {
+    this.certificate = certificate;
     this.wire = new Duplex({
       read() {},
       write: (chunk: Buffer, _encoding, done) => {
@@ -72,17 +103,6 @@ class CheckedConnection {
         done();
       },
     });
-    this.server = createServer({
-      key: server.keyPem,
-      cert: server.certificatePem,
-      ca: server.factoryCaPem,
-      requestCert: true,
-      rejectUnauthorized: true,
-      minVersion: 'TLSv1.3',
-    });
-    this.server.on('tlsClientError', (error) => this.fail(refused(errorText(error))));
-    this.server.on('secureConnection', (socket) => this.onSecure(socket, certificate));
-    this.server.emit('connection', this.wire);
   }
 
   /** Takes the board's bytes and gives the server's, once there are some, or all is proved. */
@@ -95,14 +115,10 @@ class CheckedConnection {
     return outgoing;
   }
 
-  close(): void {
-    this.wire.destroy();
-  }
-
-  private onSecure(socket: TLSSocket, expected: Uint8Array): void {
+  onSecure(socket: TLSSocket): void {
     const shown = socket.getPeerX509Certificate()?.raw;
     socket.on('error', (error) => this.fail(refused(errorText(error))));
-    if (!shown?.equals(expected)) {
+    if (!shown?.equals(this.certificate)) {
       this.fail(refused('it came with another certificate than the one installed'));
       return;
     }
@@ -117,15 +133,19 @@ class CheckedConnection {
     socket.write(nonce);
   }
 
-  private fail(error: AppError): void {
+  fail(error: AppError): void {
     this.failure ??= error;
     this.wake();
+  }
+
+  close(): void {
+    this.wire.destroy();
   }
 
   /** Resolves a little after something happened: the pieces of one flight come in one go. */
   private news(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, 300);
+      const timer = setTimeout(resolve, QUIET_MS);
       this.wake = () => {
         clearTimeout(timer);
         setImmediate(resolve);

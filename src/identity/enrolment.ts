@@ -4,7 +4,7 @@ import { ProtocolError, parseJsonAs } from '#protocol/parse.ts';
 import { BoardTls } from './board-tls.ts';
 import { frameOf, jsonInLine, LineSplitter, MAX_FRAME } from './enrolment-frame.ts';
 import { type Answer, type Ask, type Question, questionSchema } from './enrolment-message.ts';
-import { checkFactoryData, isComplete } from './factory-check.ts';
+import { checkCertificate, isComplete } from './factory-check.ts';
 import type { FactoryData, FactoryStore } from './factory-store.ts';
 import { type NewIdentity, newIdentity } from './new-identity.ts';
 
@@ -122,11 +122,8 @@ class EnrollingBoard {
   private async install(given: Pick<FactoryData, 'certificatePem' | 'model' | 'hardwareRevision'>) {
     if (!this.fresh) throw new AppError('enrolment.not-enrolled', 'this board was not asked to make a key yet');
     const { certificatePem, model, hardwareRevision } = given;
-    const { uid, privateKeyPem, setupCode } = this.fresh;
-    checkFactoryData({
-      privateKeyPem: { text: privateKeyPem, place: 'the new key' },
-      certificatePem: { text: certificatePem, place: 'the certificate sent' },
-    });
+    const { uid, privateKey, privateKeyPem, setupCode } = this.fresh;
+    checkCertificate({ text: certificatePem, place: 'the certificate sent' }, privateKey, uid);
     this.readBackData = undefined;
     await this.store.write({ uid, privateKeyPem, setupCode, certificatePem, model, hardwareRevision });
     this.fresh = undefined;

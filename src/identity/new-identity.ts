@@ -6,6 +6,7 @@ import { uidOf } from './factory-check.ts';
 /** What a board makes itself, out of its own randomness. */
 export interface NewIdentity {
   readonly uid: Uid;
+  readonly privateKey: KeyObject;
   /** PKCS #8 PEM, P-256. */
   readonly privateKeyPem: string;
   readonly setupCode: SetupCode;
@@ -19,6 +20,7 @@ export function newIdentity(): NewIdentity {
   const uid = uidOf(publicKey);
   return {
     uid,
+    privateKey,
     privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     setupCode: setupCodeFrom(randomBytes(SETUP_CODE_BYTES)),
     request: certificateRequest(uid, privateKey, publicKey),
