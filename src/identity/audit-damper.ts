@@ -5,7 +5,8 @@ const EVERY_MS = 60_000;
 const MAX_KINDS = 256;
 /** Entries strangers may cause at once, and how long one more takes: two megabytes then last for weeks of a flood. */
 const BURST = 100;
-const REFILL_MS = 5 * 60_000;
+const REFILL_MS = 30 * 60_000;
+const SUMMARY_MS = 60 * 60_000;
 
 interface Flood {
   counted: number;
@@ -49,7 +50,7 @@ export class AuditDamper {
     }
     const many = this.floods.get(MANY);
     if (many) many.counted++;
-    else this.watch(MANY, 1, this.summariseMany, REFILL_MS);
+    else this.watch(MANY, 1, this.summariseMany, SUMMARY_MS);
     return false;
   }
 

@@ -44,8 +44,8 @@ export interface AuditEvents {
   update: { readonly from: string; readonly to: string; readonly outcome: string };
   /** The last line was cut off by a power cut. */
   'audit.repaired': { readonly lostBytes: number };
-  /** Lines were changed or removed by somebody else; `line`: number of the first line that does not follow. */
-  'audit.broken': { readonly line: number };
+  /** Lines were changed or removed by somebody else; the numbers of those that do not follow the line before. */
+  'audit.broken': { readonly lines: readonly number[] };
   /** Entries that could not be written. */
   'audit.lost': { readonly entries: number };
 }

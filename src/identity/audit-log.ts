@@ -30,6 +30,8 @@ const RETRY_MS = 10_000;
 const MAX_PENDING = 500;
 const MAX_FILE_BYTES = 1_000_000;
 const MAX_TEXT = 200;
+/** Places named in one entry about a chain that does not hold. */
+const MAX_BREAKS = 20;
 
 interface Pending {
   readonly at: number;
@@ -135,7 +137,7 @@ export class AuditLog {
   }
 
   private async write(): Promise<void> {
-    const batch = this.pending;
+    const batch = [...this.pending];
     if (batch.length === 0) return;
     const lost = this.lost;
     const entries: Pending[] =
@@ -204,11 +206,11 @@ export class AuditLog {
     this.size = size;
     this.broken = breaks.length > 0;
     if (lostBytes > 0) this.take('audit.repaired', { lostBytes });
-    const noted = new Set(entries.filter(({ event }) => event === 'audit.broken').map(({ line }) => line));
-    const fresh = breaks.find((line) => !noted.has(line));
-    if (fresh === undefined) return;
-    this.take('audit.broken', { line: fresh });
-    this.options.log.error({ line: fresh }, 'the audit log does not hold: lines of it were changed or removed');
+    const noted = new Set(entries.filter(({ event }) => event === 'audit.broken').flatMap(({ lines }) => lines));
+    const lines = breaks.filter((line) => !noted.has(line)).slice(0, MAX_BREAKS);
+    if (lines.length === 0) return;
+    this.take('audit.broken', { lines });
+    this.options.log.error({ lines }, 'the audit log does not hold: lines of it were changed or removed');
   }
 
   private async readBack(): Promise<readonly AuditEntry[]> {
