@@ -54,8 +54,9 @@ export interface TestParty {
   restart(): TestParty;
 }
 
-export async function cameraParty(): Promise<TestParty> {
-  const key = await newSigningKey();
+/** @param deviceKey a new one where left out */
+export async function cameraParty(deviceKey?: SigningKey): Promise<TestParty> {
+  const key = deviceKey ?? (await newSigningKey());
   const uid = await uidOfKey(key.publicKey);
   const sealing = await newSealingKey();
   const list = new TestList();
