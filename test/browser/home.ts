@@ -58,13 +58,14 @@ export class Home {
   /** A page of the camera's owner, who pairs with the label the first time. */
   async open(options: OpenOptions & { readonly url?: string } = {}): Promise<ViewerPage> {
     const { url = this.address, ...rest } = options;
-    this.ownersProfile ??= await this.pair(this.label);
-    return await ViewerPage.open(this.ownersProfile.context, url, rest);
+    if (!this.ownersProfile) await this.takeOwner(await this.pair(this.label));
+    return await ViewerPage.open(this.ownersProfile!.context, url, rest);
   }
 
-  /** This page's profile has become the owner's. */
-  takeOwner(page: ViewerPage): void {
-    this.ownersProfile = page;
+  /** This page's profile has become the owner's; the page itself watches no longer. */
+  async takeOwner(viewer: ViewerPage): Promise<void> {
+    this.ownersProfile = viewer;
+    await viewer.page.goto('about:blank');
   }
 
   /** A page of somebody new whom the owner has invited. */

@@ -25,7 +25,7 @@ test('the label in a fresh browser: the camera is mine, named, and remembered', 
   await viewer.page.getByRole('heading', { name: 'Front door' }).waitFor();
   assert.equal((await viewer.state()).verified, 'certificate');
   assert.deepEqual(viewer.errors, []);
-  home.takeOwner(viewer);
+  await home.takeOwner(viewer);
 });
 
 test('next time one tap is enough', async () => {

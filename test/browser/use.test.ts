@@ -47,7 +47,7 @@ test('typing UID and code is enough, grouped and in any case', async () => {
   assert.equal(await viewer.page.locator('#code').count(), 0);
   await viewer.page.keyboard.press('Enter');
   await viewer.waitFor('live');
-  home.takeOwner(viewer);
+  await home.takeOwner(viewer);
 });
 
 test('too few characters are counted for the person', async () => {
