@@ -22,17 +22,17 @@ const test = suite('peercamd on v4l2:');
 let server: ServerProgram;
 let camera: CameraProgram | undefined;
 let viewer: WhepViewer;
-let state: Awaited<ReturnType<typeof temporaryFolder>>;
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 
 test.before(async () => {
   execFileSync('modprobe', ['vivid', 'n_devs=1', 'node_types=0x1']);
   replay.load({ multiplanar: false });
-  state = await temporaryFolder('v4l2');
+  folder = await temporaryFolder('v4l2');
   server = await startServer();
 });
 test.after(async () => {
   await server.stop();
-  await state.remove();
+  await folder.remove();
   replay.unload(); // succeeds only when peercamd has closed everything
   // The WebRTC library's threads do not end by themselves after a test that failed half-way.
   setTimeout(() => process.exit(), 2_000).unref();
@@ -80,7 +80,7 @@ test('unplugged and plugged in again under a watching peer: the picture comes ba
 });
 
 async function watch(source: string): Promise<void> {
-  camera = await startCamera({ server: server.mqttUrl, state: state.path, source, whepToken: TOKEN });
+  camera = await startCamera({ server: server.mqttUrl, folder: folder.path, source, whepToken: TOKEN });
   viewer = new WhepViewer({ url: camera.whepUrl!, token: TOKEN });
   await within(60_000, 'the first packet', viewer.watch());
 }
