@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { get } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,11 +30,11 @@ test.before(async () => {
   await writeFile(join(site, 'main-4YIDPF75.js.br'), brotliCompressSync(script));
   await writeFile(join(site, 'app.webmanifest'), '{}');
   await writeFile(join(site, 'icons', 'icon.svg'), '<svg/>');
-  server = new TestServer({ viewerFolder: site, viewer: { iceServers: ['stun:stun.example:3478'] } });
+  server = new TestServer({ viewerFolder: site, https: true, viewer: { iceServers: ['stun:stun.example:3478'] } });
   await server.start();
 });
 test.after(async () => {
-  await server.stop();
+  await server.remove();
   await rm(folder, { recursive: true });
 });
 
@@ -99,8 +100,12 @@ test('HEAD answers what GET would, without the body', async () => {
 test('the configuration is what the viewer expects', async () => {
   const response = await fetch(`${server.httpUrl}/config.json`);
   const config = parseAs(viewerConfigSchema, await response.json(), 'config.json');
-  assert.deepEqual(config, {
+  assert.equal(response.headers.get('cache-control'), 'no-store');
+  const { nonce, ...rest } = config;
+  assert.match(nonce ?? '', /^[\w.-]{40,}$/);
+  assert.deepEqual(rest, {
     mqtt: '/mqtt',
+    token: '/token',
     mqttVersion: 4,
     // What a browser does not know of itself.
     address: '127.0.0.1',
@@ -180,7 +185,26 @@ test('without the viewer it says what to do', async () => {
   assert.equal(response.status, 404);
   assert.match(await response.text(), /scripts\/build/);
   assert.ok(bare.log.find(/viewer is not there/));
-  await bare.stop();
+  await bare.remove();
+});
+
+test('HTTPS serves the same, WebSocket included', async () => {
+  const ca = server.certificate.caPem;
+  const answer = await new Promise<string>((resolve, reject) => {
+    get(`${server.httpsUrl}/healthz`, { ca }, (response) => {
+      response.setEncoding('utf8').on('data', resolve);
+    }).on('error', reject);
+  });
+  assert.deepEqual(JSON.parse(answer), { status: 'ok' });
+  const socket = new WebSocket(`${server.httpsUrl.replace('https', 'wss')}/mqtt`, 'mqtt', { ca });
+  await once(socket, 'open');
+  socket.terminate();
+});
+
+test('the keys that check tokens are public, and only they are', async () => {
+  const response = await fetch(`${server.httpUrl}/.well-known/jwks.json`);
+  const { keys } = (await response.json()) as { keys: Record<string, unknown>[] };
+  assert.deepEqual(Object.keys(keys[0]!).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
 });
 
 test.run();
