@@ -100,7 +100,7 @@ export async function makeServerCertificate(
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
       new x509.SubjectAlternativeNameExtension(
-        options.hosts.map((host) => ({ type: isAddress(host) ? 'ip' : 'dns', value: host })),
+        options.hosts.map((host) => ({ type: isAddress(host) ? ('ip' as const) : ('dns' as const), value: host })),
       ),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
