@@ -173,7 +173,7 @@ for (const width of [390, 1440]) {
       await viewer.waitForText(/Open invitations/);
       await photograph('people');
       await viewer.page.getByRole('button', { name: 'Activity' }).click();
-      await viewer.waitForText(/The camera started/);
+      await viewer.waitForText(/You began to watch/);
       await photograph('activity');
       await viewer.page.getByRole('link', { name: /Other camera/ }).click();
       await viewer.waitForText(/Online/);
