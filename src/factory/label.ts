@@ -49,13 +49,13 @@ export const label: Command = {
     if (pdf !== undefined) {
       await save(pdf, await sheetPdf(layouts, sheet));
       process.stdout.write(
-        `${pdf}: ${labels.length} labels on ${Math.ceil(labels.length / (sheet.rows * sheet.columns))} sheets\n`,
+        `${pdf}: labels: ${labels.length}, A4 sheets: ${Math.ceil(labels.length / (sheet.rows * sheet.columns))}\n`,
       );
     }
     if (svg !== undefined) {
       await mkdir(svg, { mode: 0o700 }).catch(() => {});
       for (const [index, { uid }] of labels.entries()) await save(join(svg, `${uid}.svg`), labelSvg(layouts[index]!));
-      process.stdout.write(`${svg}: ${labels.length} labels as SVG\n`);
+      process.stdout.write(`${svg}: SVG files: ${labels.length}\n`);
     }
     process.stdout.write(
       `Delete these and ${join(given.words[0]!, 'labels')} once they are printed: they hold the setup codes.\n`,
