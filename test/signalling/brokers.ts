@@ -74,11 +74,10 @@ async function startMosquitto(): Promise<TestBroker> {
   };
   const missing = Object.keys(places).filter((text) => !shipped.includes(text));
   if (missing.length > 0) throw new Error(`mosquitto.conf has changed: it no longer says ${missing.join(', ')}`);
-  const settings = Object.entries(places)
-    .reduce((text, [from, to]) => text.replace(from, to), shipped)
-    .split('\n');
-  const listeners = settings.findIndex((line) => line.startsWith('listener '));
-  const program = await Mosquitto.create(settings.slice(listeners), { first: settings.slice(0, listeners) });
+  const settings = Object.entries(places).reduce((text, [from, to]) => text.replace(from, to), shipped);
+  const insidersPort = await freePort();
+  const more = `listener ${insidersPort} 127.0.0.1\nallow_anonymous true\n`;
+  const program = await Mosquitto.configured(`user root\n${settings}\n${more}`, insidersPort);
   const ready = () => until('its other ports', async () => (await canConnect(port)) && (await canConnect(viewersPort)));
   await ready();
   return {

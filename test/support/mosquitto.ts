@@ -20,12 +20,11 @@ export class Mosquitto {
     this.folder = folder;
   }
 
-  /** Starts one on a free port. @param extra further lines for its configuration; `first` are those that must come first */
-  static async create(extra: string[] = [], { first = [] }: { first?: string[] } = {}): Promise<Mosquitto> {
+  /** Starts one on a free port. @param extra further lines for its configuration */
+  static async create(extra: string[] = []): Promise<Mosquitto> {
     if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: apt-get install mosquitto`);
     const port = await freePort();
-    const own = ['persistence false', 'user root', `listener ${port} 127.0.0.1`, 'allow_anonymous true'];
-    const lines = [...first, ...own, ...extra];
+    const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'persistence false', 'user root', ...extra];
     return await Mosquitto.configured(`${lines.join('\n')}\n`, port);
   }
 
