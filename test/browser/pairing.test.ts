@@ -162,4 +162,19 @@ test('messages that the server repeats are refused, counted, and change nothing'
   await viewer.close();
 });
 
+test('a camera that is given away is somebody else’s from then on', async () => {
+  const owner = await home.open();
+  await owner.waitFor('live');
+  await owner.page.getByRole('button', { name: 'People', exact: true }).click();
+  await owner.page.getByRole('button', { name: 'Give this camera away' }).click();
+  await owner.page.getByRole('dialog').getByRole('button', { name: 'Make the link' }).click();
+  const link = await owner.page.getByRole('textbox', { name: 'The invitation is ready' }).inputValue();
+  const heir = await ViewerPage.open(home.browser, link);
+  await heir.waitFor('live');
+  await heir.waitForText(/This camera is yours now/);
+  await owner.waitFor('no-access', 5000);
+  await heir.close();
+  await owner.close();
+});
+
 test.run();

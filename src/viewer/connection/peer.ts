@@ -181,7 +181,7 @@ export class BrowserPeer implements Peer<MediaStream> {
   }
 
   private async certificateInUse(): Promise<{ fingerprint: string; from: Verified } | undefined> {
-    const certificate = transportOf(this.receiver!)?.getRemoteCertificates?.()[0];
+    const certificate = remoteCertificateOf(this.receiver!);
     if (certificate) return { fingerprint: await fingerprintOf(certificate), from: 'certificate' };
     const report = (await this.connection!.getStats()) as unknown as Map<string, StatsRecord>;
     const transport = [...report.values()].find(({ type }) => type === 'transport');
@@ -227,9 +227,16 @@ interface StatsRecord {
   readonly fingerprintAlgorithm?: string;
 }
 
-/** The part of RTCDtlsTransport that only some browsers have, and TypeScript's library not yet. */
-function transportOf(receiver: RTCRtpReceiver): { getRemoteCertificates?(): ArrayBuffer[] } | null {
-  return receiver.transport as { getRemoteCertificates?(): ArrayBuffer[] } | null;
+/** The DER certificate at the other end; undefined where this browser does not tell. */
+function remoteCertificateOf(receiver: RTCRtpReceiver): ArrayBuffer | undefined {
+  // Only some browsers have this part of RTCDtlsTransport, and TypeScript's library has not.
+  const transport = receiver.transport as { getRemoteCertificates?(): ArrayBuffer[] } | null;
+  try {
+    return transport?.getRemoteCertificates?.()[0];
+  } catch (error) {
+    console.warn('peercam: getRemoteCertificates', error);
+    return undefined;
+  }
 }
 
 /** For browsers that name no selected pair in their transport statistics. */

@@ -24,15 +24,13 @@ export class Self {
 
   /** Never rejects for a store that fails: then this viewer is new, and forgotten with its tab. */
   static async load(openStore: () => Promise<Store>, now: () => number = Date.now): Promise<Self> {
-    // Made while the database is being opened: a first visit does not wait twice.
-    const fresh = newSigningKey();
     try {
       const store = await openStore();
       const [kept, cameras] = await Promise.all([store.readKey(), store.readCameras()]);
-      return new Self(kept ?? (await store.offerKey(await fresh)), cameras, store, now);
+      return new Self(kept ?? (await store.offerKey(await newSigningKey())), cameras, store, now);
     } catch (error) {
       console.warn('peercam: this browser keeps nothing', error);
-      return new Self(await fresh, [], new TabStore(), now);
+      return new Self(await newSigningKey(), [], new TabStore(), now);
     }
   }
 
