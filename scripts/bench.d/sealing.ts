@@ -1,8 +1,9 @@
 /**
  * What sealing costs: first frame of a returning viewer with and without it, in one run, turn and turn about; and how
- * long pairing takes. `node --import tsx scripts/bench.d/sealing.ts [--times 40] [--json FILE]`
+ * long a first visit takes, from loading the page over pairing to the picture.
+ * `node --import tsx scripts/bench.d/sealing.ts [--times 40]` prints one line of numbers.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,7 +17,7 @@ import { median } from './results.ts';
 type Variant = 'sealed' | 'plain';
 const VARIANTS: readonly Variant[] = ['sealed', 'plain'];
 
-const { values } = parseArgs({ options: { times: { type: 'string', default: '40' }, json: { type: 'string' } } });
+const { values } = parseArgs({ options: { times: { type: 'string', default: '40' } } });
 const times = Number(values.times);
 const root = join(import.meta.dirname, '../..');
 /** Plain JavaScript, as the build itself uses it. */
@@ -65,23 +66,18 @@ try {
   await factory.remove();
 }
 
-const figures = Object.fromEntries(
-  [...households].map(([variant, { firstFrames, pairings }]) => [
-    variant,
-    { firstFrameMs: firstFrames.map(Math.round), pairingMs: pairings.map(Math.round) },
-  ]),
-);
-const sealed = median(households.get('sealed')!.firstFrames)!;
-const plain = median(households.get('plain')!.firstFrames)!;
-console.log(
-  `first frame of a returning viewer, page load included, median of ${times}: sealed ${sealed.toFixed(0)} ms, ` +
-    `plain ${plain.toFixed(0)} ms, sealing adds ${(sealed - plain).toFixed(1)} ms`,
-);
-console.log(
-  `first visit, page load and pairing to the picture, median of ${households.get('sealed')!.pairings.length}: ` +
-    `${median(households.get('sealed')!.pairings)!.toFixed(0)} ms`,
-);
-if (values.json) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
+const sealed = households.get('sealed')!;
+const plain = households.get('plain')!;
+const [sealedMs, plainMs] = [median(sealed.firstFrames)!, median(plain.firstFrames)!];
+const figures = {
+  times,
+  sealedMs: Math.round(sealedMs),
+  plainMs: Math.round(plainMs),
+  sealingAddsMs: Math.round((sealedMs - plainMs) * 10) / 10,
+  spreadMs: sealed.firstFrames.map(Math.round).sort((a, b) => a - b),
+  firstVisitMs: Math.round(median(sealed.pairings)!),
+};
+console.log(JSON.stringify(figures));
 process.exit(0);
 
 async function settle(browser: Browser, variant: Variant): Promise<Household> {
