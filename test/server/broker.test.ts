@@ -185,7 +185,7 @@ test('cameras that come and go are in the log, once each time', async () => {
   await say({ state: 'leaving', reason: 'updating' });
   const lines = await until('both lines', () => {
     const found = server.log.lines.filter(({ message }) => message.startsWith('camera '));
-    return found.length === 2 && found;
+    return found.length === 2 ? found : undefined;
   });
   assert.deepEqual(
     lines.map(({ level, message, fields }) => [level, message, fields.uid, fields.reason]),
