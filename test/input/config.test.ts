@@ -1,16 +1,28 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
+import { TestFactory } from '../support/factory.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/peercamd.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'peercam-config-'));
 const test = suite('configuration of peercamd from outside');
 
-test.after(() => rmSync(folder, { recursive: true, force: true }));
+/** What the factory gave the board. */
+const board = join(folder, 'factory');
+let factory: TestFactory;
+
+test.before(async () => {
+  factory = await TestFactory.create();
+  await factory.board(board);
+});
+test.after(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  await factory.remove();
+});
 
 /** Runs it until it ends by itself. */
 function run(args: readonly string[], env: Record<string, string> = {}) {
@@ -50,6 +62,7 @@ test('a wrong setting ends the program with status 2 and one line that names the
     [['--log-level', 'loud'], /"log\.level"/],
     [['--sauce', 'pattern'], /--sauce/],
     [['--source'], /--source needs a value/],
+    [['--button', 'event0'], /"button" \(--button\)/],
     [[], /"maxViewers" \(PEERCAM_MAX_VIEWERS\)/, { PEERCAM_MAX_VIEWERS: 'many' }],
   ];
   for (const [given, words, env] of cases) {
@@ -62,35 +75,82 @@ test('a wrong setting ends the program with status 2 and one line that names the
   }
 });
 
+/** Settings with which it would start, but for what `over` says. */
+function settings(over: readonly string[] = []): string[] {
+  const own = ['--factory', `dir:${board}`, '--state', join(folder, 'state'), '--control', join(folder, 'c.sock')];
+  return [...own, '--source', 'pattern', ...over];
+}
+
 test('what only shows later ends it with status 1 and words', () => {
-  const state = ['--state', join(folder, 'state')];
+  const nothing = join(folder, 'nothing');
+  const empty = join(folder, 'empty.crt');
+  writeFileSync(empty, 'no certificate');
   const cases: [readonly string[], RegExp, Record<string, string>?][] = [
-    [['--state', '/proc/nowhere', '--source', 'pattern'], /cannot be saved in \/proc\/nowhere.*--state/],
-    [[...state, '--source', 'webcam'], /"webcam".*v4l2:/],
-    [[...state, '--source', 'pattern', '--whep-port', '0'], /whep\.token is too short/],
-    [[...state, '--source', 'pattern', '--whep-port', '0'], /whep\.token/, { PEERCAM_WHEP_TOKEN: 'canary-secret' }],
+    [['--state', '/proc/nowhere'], /state directory \/proc\/nowhere cannot be used.*--state/],
+    [['--source', 'webcam'], /"webcam".*v4l2:/],
+    [['--whep-port', '0'], /whep\.token is too short/],
+    [['--whep-port', '0'], /whep\.token/, { PEERCAM_WHEP_TOKEN: 'canary-secret' }],
+    [['--factory', `dir:${nothing}`], /no identity yet: .*nothing holds none.*peercam-factory provision.*--factory/],
+    [['--factory', 'tape:/dev/st0'], /tape:\/dev\/st0/],
+    [['--server-ca', nothing], /authority .*nothing cannot be used.*--server-ca/],
+    [['--server-ca', empty], /empty\.crt.*no certificate.*--server-ca/],
   ];
-  for (const [args, words, env] of cases) {
-    const { status, stderr } = run(args, env);
+  for (const [over, words, env] of cases) {
+    const { status, stderr } = run(settings(over), env);
     assert.equal(status, 1, stderr);
-    assert.match(stderr, words);
+    const said = stderr.split('\n').filter((line) => line.startsWith('peercamd: '));
+    assert.equal(said.length, 1, stderr);
+    assert.match(said[0]!, words);
     assert.ok(!stderr.includes('canary-secret'));
   }
 });
 
-test('a key that was damaged is not silently replaced: the camera would become another one', () => {
+test('factory data that were damaged are not silently replaced: the camera would become another one', () => {
+  const other = join(folder, 'other');
+  const damages: [name: string, content: string, words: RegExp][] = [
+    ['device-key.pem', 'hunter2', /device-key\.pem/],
+    ['device.crt', 'hunter2', /device\.crt/],
+    ['setup-code', 'hunter2', /setup-code/],
+    ['board.json', '{"uid":"hunter2"}', /board\.json, field "uid"/],
+    ['board.json', '{', /board\.json/],
+  ];
+  for (const [name, content, words] of damages) {
+    cpSync(board, other, { recursive: true });
+    writeFileSync(join(other, name), content);
+    const { status, stderr } = run(settings(['--factory', `dir:${other}`]));
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, words);
+    assert.match(stderr, /factory data of this board are damaged.*provision/);
+    assert.ok(!stderr.includes('hunter2'), stderr);
+    assert.equal(readFileSync(join(other, name), 'utf8'), content, 'nothing is mended behind one’s back');
+    rmSync(other, { recursive: true });
+  }
+});
+
+test('a damaged operational key ends it, and the words say that deleting it does no harm', () => {
   const state = join(folder, 'damaged');
-  run(['--state', state, '--source', 'webcam']);
-  writeFileSync(join(folder, 'device-key.pem'), 'not a key');
-  const { status, stderr } = run(['--state', folder, '--source', 'pattern']);
-  assert.equal(status, 1);
-  assert.match(stderr, /device-key\.pem cannot be used.*another UID/);
+  mkdirSync(state);
+  writeFileSync(join(state, 'operational-key.pem'), 'not a key');
+  const { status, stderr } = run(settings(['--state', state]));
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, /operational-key\.pem cannot be used.*delete it/);
 });
 
 test('--help explains every flag to a newcomer and mentions no secret flag', () => {
   const { status, stdout } = run(['--help']);
   assert.equal(status, 0);
-  for (const flag of ['--server', '--state', '--source', '--name', '--whep-port', '--stun', '--config']) {
+  for (const flag of [
+    '--server',
+    '--server-ca',
+    '--factory',
+    '--state',
+    '--control',
+    '--source',
+    '--name',
+    '--whep-port',
+    '--button',
+    '--config',
+  ]) {
     assert.ok(stdout.includes(flag), flag);
   }
   assert.match(stdout, /v4l2:\/dev\/video0/);
