@@ -15,6 +15,8 @@ export interface CameraPortOptions {
   readonly port: number;
   readonly log: Logger;
   readonly broker: Broker;
+  /** TCP connections at once, those under way included. */
+  readonly maxConnections: number;
   /** With the server's own certificate. */
   credentials(): Credentials;
 }
@@ -46,6 +48,7 @@ export class CameraPort {
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
     });
+    server.maxConnections = this.options.maxConnections;
     server.on('secureConnection', (socket) => this.meet(socket));
     server.on('tlsClientError', (error, socket) => this.turnAway(socket, error));
     this.server = server;

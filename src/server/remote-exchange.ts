@@ -10,8 +10,10 @@ import {
   type ISubscribePacket,
   type IUnsubscribePacket,
 } from 'mqtt-packet';
+import { Complaints } from '#lib/complaints.ts';
 import { AppError, errorText } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
+import { ProtocolError } from '#protocol/parse.ts';
 import { parseTopic, serverNotes, statusTopic } from '#protocol/topics.ts';
 import type { Uid } from '#protocol/uid.ts';
 import { nameOf } from './access.ts';
@@ -53,10 +55,12 @@ export class RemoteExchange implements Exchange {
   private readonly options: RemoteExchangeOptions;
   private readonly parser = new PacketParser();
   private readonly upstreams = new Map<Client, Upstream>();
+  private readonly complaints: Complaints;
   private own: MqttClient | undefined;
 
   constructor(options: RemoteExchangeOptions) {
     this.options = options;
+    this.complaints = new Complaints({ log: options.log });
   }
 
   /** Returns at once: a broker that starts later than this server is found when it is there. */
@@ -153,7 +157,14 @@ export class RemoteExchange implements Exchange {
 
   private hear(name: string, payload: Buffer): void {
     const topic = parseTopic(name);
-    if (topic?.kind === 'status') this.options.events.status(topic.uid, payload);
+    if (topic?.kind !== 'status') return;
+    try {
+      this.options.events.status(topic.uid, payload);
+    } catch (error) {
+      // That broker checks no forms.
+      if (!(error instanceof ProtocolError)) throw error;
+      this.complaints.about(topic.uid, {}, `status not used: ${error.message}`);
+    }
   }
 
   private async reach(): Promise<Socket> {

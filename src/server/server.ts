@@ -87,7 +87,10 @@ export function createServer({ config, viewerFolder, log }: ServerOptions): Peer
     },
   });
   const current = () => credentials.current;
-  const cameraPort = new CameraPort({ ...config.mqtt, log, broker, credentials: current });
+  const cameraPort = new CameraPort({
+    ...{ ...config.mqtt, log, broker, credentials: current },
+    maxConnections: limits.clients + 500,
+  });
   const site = new Site({ folder: viewerFolder });
   const nonces = new Nonces();
   const visits = new RateLimit({ perSecond: limits.visitsPerMinute / 60, burst: limits.visitsPerMinute });

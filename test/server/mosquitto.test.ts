@@ -226,6 +226,15 @@ test('a viewer that the camera has thrown out is refused at the gateway, too', a
   });
 });
 
+test('a status of any form does no harm', async () => {
+  const cam = await camera(victim);
+  for (const payload of ['', 'x', '{"state":1}', 'x'.repeat(100_000)]) {
+    await cam.publishAsync(statusTopic(victim.uid), payload, { qos: 1, retain: true });
+  }
+  await until('the complaint', () => gateway.log.find(/status not used/));
+  await viewer();
+});
+
 test('while the broker is away viewers are told to come again; when it is back they are served', async () => {
   const page = await viewer();
   const gone = closed(page.client);

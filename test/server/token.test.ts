@@ -162,6 +162,23 @@ test('an address that asks too often waits, and is named once', async () => {
   await limited.remove();
 });
 
+test('behind a proxy an address is the one that the proxy adds, not what a viewer claims', async () => {
+  const statuses = async (behindProxy: boolean, address: (i: number) => string) => {
+    const limited = new TestServer({ factory: server.factory, behindProxy, limits: { visitsPerMinute: 2 } });
+    await limited.start();
+    const found: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const headers = { 'X-Forwarded-For': address(i) };
+      found.push((await fetch(`${limited.httpUrl}/token`, { headers })).status);
+    }
+    await limited.remove();
+    return found;
+  };
+  assert.deepEqual(await statuses(true, (i) => `203.0.113.${i}`), [200, 200, 200, 200]);
+  assert.deepEqual(await statuses(true, (i) => `203.0.113.${i}, 192.0.2.1`), [200, 200, 429, 429]);
+  assert.deepEqual(await statuses(false, (i) => `203.0.113.${i}`), [200, 200, 429, 429]);
+});
+
 test('buckets: an average, a burst, a debt with an end, and bounded memory', () => {
   let now = 0;
   const limit = new RateLimit({ perSecond: 10, burst: 20 }, () => now);

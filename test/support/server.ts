@@ -21,6 +21,7 @@ export interface TestServerOptions {
   readonly mqttPort?: number;
   /** HTTPS too, on a free port. */
   readonly https?: boolean;
+  readonly behindProxy?: boolean;
   readonly state?: string;
   readonly names?: string[];
   readonly turn?: Partial<ServerConfig['turn']>;
@@ -52,7 +53,7 @@ export class TestServer {
       viewerFolder,
       log: this.log,
       config: {
-        http: { host, port: this.ports.http, behindProxy: false },
+        http: { host, port: this.ports.http, behindProxy: this.options.behindProxy ?? false },
         https: { host, port: this.options.https ? this.ports.https : null },
         mqtt: { host, port: this.ports.mqtt },
         tls: { cert: this.files.certFile, key: this.files.keyFile },
