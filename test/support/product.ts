@@ -40,7 +40,8 @@ export interface CameraProgram extends Program {
 }
 
 const LOOPBACK = '127.0.0.1';
-const READY_MS = 20_000;
+/** Two mutual TLS handshakes and the start of Node take an emulated processor on a busy machine most of 20 s. */
+const READY_MS = 60_000;
 
 /** The factory and the server's certificate of this test process, made when first needed. */
 export interface Trust {
