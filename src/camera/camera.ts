@@ -150,13 +150,17 @@ export function createCamera(options: {
       scope.add('audit', () => audit.append('stopped', { reason: stopReason }));
       const unsubscribe = [
         access.onChange(accessChanged),
-        access.onRevoked((viewer) => mailbox.expel(viewer)),
+        access.onRevoked((viewer, why) => {
+          mailbox.expel(viewer);
+          if (why === 'expired') audit.append('expired', { viewer });
+        }),
         settings.onChange(({ name }) => viewers.notify({ method: 'camera.renamed', params: { name } })),
       ];
       scope.add('access', () => {
         for (const end of unsubscribe) end();
       });
       audit.append('started', { firmware: version });
+      if (time.clockIsBehind) audit.append('clock', { system: Date.now(), floor: Math.round(time.floor) });
       accessChanged();
       const whepUrl = await startWhep();
       scope.add('viewers', () => viewers.closeAll(`the camera is ${stopReason}`));

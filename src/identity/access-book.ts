@@ -84,6 +84,8 @@ const SEEN_SAVE_MS = 10 * 60_000;
 const SEEN_STEP_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
+export type RevokedListener = (thumbprint: string, why: 'revoked' | 'expired') => void;
+
 interface ChangeOptions {
   /** In force before it is on the disk: what takes rights away must not wait for a slow or broken disk. */
   readonly atOnce?: boolean;
@@ -100,7 +102,7 @@ export class AccessBook {
   private readonly clock: Clock;
   private readonly log: Logger;
   private readonly changeListeners = new Set<() => void>();
-  private readonly revokedListeners = new Set<(thumbprint: string) => void>();
+  private readonly revokedListeners = new Set<RevokedListener>();
   private readonly seenAt = new Map<string, number>();
   private readonly damage: string | undefined;
   private state: AccessState;
@@ -339,8 +341,8 @@ export class AccessBook {
     return () => this.changeListeners.delete(listener);
   }
 
-  /** Called at once when somebody is off the list: revoked, run out of time, or erased by a transfer. */
-  onRevoked(listener: (thumbprint: string) => void): () => void {
+  /** Called at once when somebody is off the list: revoked (or erased by a transfer), or run out of time. */
+  onRevoked(listener: RevokedListener): () => void {
     this.revokedListeners.add(listener);
     return () => this.revokedListeners.delete(listener);
   }
@@ -401,7 +403,7 @@ export class AccessBook {
       );
       this.state = next;
       this.unsavedFailures -= settled;
-      for (const { thumbprint } of gone) this.tellRevoked(thumbprint);
+      for (const entry of gone) this.tellRevoked(entry);
       this.tellChange();
       this.watchExpiry();
       if (options.atOnce) await writeAccess(this.options.stateDir, next);
@@ -472,8 +474,9 @@ export class AccessBook {
     for (const listener of [...this.changeListeners]) listener();
   }
 
-  private tellRevoked(thumbprint: string): void {
-    for (const listener of [...this.revokedListeners]) listener(thumbprint);
+  private tellRevoked(entry: Entry): void {
+    const why = isOver(entry, this.options.now()) ? 'expired' : 'revoked';
+    for (const listener of [...this.revokedListeners]) listener(entry.thumbprint, why);
   }
 }
 

@@ -152,14 +152,14 @@ test('a guest with an end is gone at that moment: list, listeners, server', asyn
   const invitation = await invited(book, { accessHours: 3 });
   await admit(book, codeOf(book, invitation), 'ben');
   const gone: string[] = [];
-  book.onRevoked((thumbprint) => gone.push(thumbprint));
+  book.onRevoked((thumbprint, why) => gone.push(`${thumbprint} ${why}`));
   pass(3 * HOUR_MS - 1);
   assert.ok(book.find(thumb('ben')));
   pass(1);
   assert.equal(book.find(thumb('ben')), undefined);
   pass(1);
   await until('he is told to go', () => gone.length > 0);
-  assert.deepEqual(gone, [thumb('ben')]);
+  assert.deepEqual(gone, [`${thumb('ben')} expired`]);
   assert.deepEqual(book.revokedHashes(), [hashOf(thumb('ben'))]);
 });
 
