@@ -62,7 +62,7 @@ export const words = {
       case 'no-server':
         return 'Server not reached';
       case 'unknown':
-        return 'Not known';
+        return 'No answer';
       case 'leaving':
         return presence.reason ? `Away: ${presence.reason}` : 'Away for a moment';
       case 'offline':
