@@ -138,11 +138,6 @@ async function run(order: FleetOrder): Promise<void> {
     cameras.push(new Camera({ uid, context, port: order.port, changed }));
   }
   await new Promise<void>((resolve) => process.once('message', () => resolve()));
-  for (const [i, camera] of cameras.entries()) {
-    if (i >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
-    camera.connect();
-  }
-  waiting = [];
   // Spread, as those of a real fleet are.
   let next = 0;
   const step = (KEEPALIVE_SECONDS * 1000) / order.count;
@@ -150,6 +145,11 @@ async function run(order: FleetOrder): Promise<void> {
   setInterval(() => {
     for (; due < performance.now(); due += step) cameras[next++ % cameras.length]!.ping();
   }, 100);
+  for (const [i, camera] of cameras.entries()) {
+    if (i >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
+    camera.connect();
+  }
+  waiting = [];
 }
 
 function contextOf(key: KeyObject, cert: string, ca: string): SecureContext {
