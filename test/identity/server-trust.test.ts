@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer as createPlainServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -211,7 +211,7 @@ test('a process that believes in 1970 (libfaketime) connects to the right server
     }),
   );
   const child = new TestChild(fileURLToPath(new URL('./board-in-1970.ts', import.meta.url)), [file], {
-    LD_PRELOAD: '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
+    LD_PRELOAD: libfaketime(),
     FAKETIME: '@1970-01-01 00:01:00',
     FAKETIME_DONT_FAKE_MONOTONIC: '1',
   });
@@ -266,6 +266,14 @@ test('the file of authorities: none, a good one, one that is none', async () => 
 });
 
 test.run();
+
+/** Debian puts it into a folder named after the architecture. */
+function libfaketime(): string {
+  const paths = readdirSync('/usr/lib').map((name) => `/usr/lib/${name}/faketime/libfaketime.so.1`);
+  const found = paths.find((path) => existsSync(path));
+  assert.ok(found, 'libfaketime is not installed');
+  return found;
+}
 
 async function meet(shown: Shown, systemNow: number, extra: TlsOptions = {}) {
   const time = await boardTime({ systemNow: () => systemNow, buildTime: Date.now() - 3 * HOUR_MS });
