@@ -166,10 +166,10 @@ export const cameraSchema: Schema<CameraConfig> = {
 
 function brokerUrl(value: unknown): void {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
-  if (url === undefined || !['mqtt:', 'mqtts:', 'ws:', 'wss:'].includes(url.protocol)) {
+  if (url === undefined || !['mqtt:', 'mqtts:'].includes(url.protocol)) {
     throw new Error('must be a URL of a broker, for example mqtts://cameras.example:8883');
   }
-  if (!['mqtts:', 'wss:'].includes(url.protocol) && !LOOPBACK.test(url.hostname)) {
+  if (url.protocol !== 'mqtts:' && !LOOPBACK.test(url.hostname)) {
     throw new Error('must be encrypted (mqtts://) unless the broker runs on this machine');
   }
 }

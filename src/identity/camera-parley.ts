@@ -21,7 +21,7 @@ import type { Uid } from '#protocol/uid.ts';
 import type { GrantIssuer } from './grant.ts';
 import { type SealingKey, type SigningKey, thumbprintOf } from './keys.ts';
 import { pairingProofFits } from './pairing-proof.ts';
-import { hashOf, isSealed, randomName, seal, sign, unseal, verify } from './seal.ts';
+import { hashOf, isSealed, randomName, type Signed, seal, sign, unseal, verify } from './seal.ts';
 
 /** A code that lets a newcomer in just now: the label's, or an invitation's. */
 export interface AcceptableCode {
@@ -180,7 +180,7 @@ export class CameraParley<Code extends AcceptableCode> {
     const { uid, access } = this.options;
     const signed = await verify(SIGNED_TYPE.hello, text, 'hello');
     const { thumbprint: viewer } = signed;
-    const claims = parseAs(helloSchema, signed.payload, 'hello');
+    const claims = claimsOf(helloSchema, signed, 'hello');
     if (claims.aud !== uid) throw new Refused('not-for-us', 'hello: field "aud": meant for another camera', viewer);
     if (claims.iss !== viewer) throw new Refused('malformed', 'hello: field "iss": not the signer', viewer);
     const once = `${viewer} ${claims.jti}`;
@@ -234,7 +234,7 @@ export class CameraParley<Code extends AcceptableCode> {
     const jws = await unseal(text, this.options.sealing);
     const signed = await verify(SIGNED_TYPE.toCamera, jws, 'message');
     const { thumbprint: viewer, key } = signed;
-    const claims = parseAs(claimsToCameraSchema, signed.payload, 'message');
+    const claims = claimsOf(claimsToCameraSchema, signed, 'message');
     if (claims.iss !== viewer) throw new Refused('malformed', 'message: field "iss": not the signer', viewer);
     if (claims.aud !== uid) throw new Refused('not-for-us', 'message: field "aud": meant for another camera', viewer);
     if (claims.msg.type === 'pair') return this.pair(viewer, key, claims.msg, claims.epoch, jws);
@@ -407,6 +407,15 @@ export class CameraParley<Code extends AcceptableCode> {
 }
 
 const utf8 = new TextDecoder();
+
+/** The claims of a message whose signature holds: what is wrong with them is its signer's doing. */
+function claimsOf<const S extends v.GenericSchema>(schema: S, signed: Signed, what: string): v.InferOutput<S> {
+  try {
+    return parseAs(schema, signed.payload, what);
+  } catch (error) {
+    throw new Refused('malformed', (error as ProtocolError).message, signed.thumbprint);
+  }
+}
 
 function remember(set: Set<string>, entry: string, limit: number): void {
   if (set.size >= limit) set.delete(set.values().next().value!);
