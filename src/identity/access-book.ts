@@ -362,7 +362,8 @@ export class AccessBook {
     const fresh: Entry = {
       thumbprint,
       key,
-      name: name.slice(0, 64),
+      // The owner wrote for whom; the browser only knows what it is.
+      name: (invitation?.note ? `${invitation.note}, ${name}` : name).slice(0, 64),
       rights: sorted(code.rights),
       addedAt: former?.addedAt ?? now,
       ...(accessHours !== undefined && { expiresAt: now + accessHours * HOUR_MS }),
