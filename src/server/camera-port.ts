@@ -1,6 +1,6 @@
-import { constants, X509Certificate } from 'node:crypto';
+import { constants } from 'node:crypto';
 import { createServer, type PeerCertificate, type Server, type TLSSocket } from 'node:tls';
-import { certifiedDevice } from '#identity/device-certificate.ts';
+import { certifiedUid } from '#identity/device-certificate.ts';
 import { Complaints } from '#lib/complaints.ts';
 import { errorText } from '#lib/error.ts';
 import type { Logger } from '#lib/logger.ts';
@@ -68,13 +68,14 @@ export class CameraPort {
   private meet(socket: TLSSocket): void {
     const address = socket.remoteAddress;
     try {
-      const certificates = chainOf(socket.getPeerCertificate(true));
-      const [certificate, ...offered] = certificates;
-      const { authorities, revoked } = this.options.credentials();
-      const device = certifiedDevice({ certificate: certificate!, offered, authorities, now: Date.now() });
-      const serials = serialsOf(device.chain);
-      if (revoked.hasAny(serials)) throw new ProtocolError('device certificate', '', `${device.uid} is revoked`);
-      this.options.broker.accept(socket, { address, camera: { uid: device.uid, serials } });
+      const certificate = socket.getPeerX509Certificate();
+      if (!socket.authorized || !certificate) throw new ProtocolError('device certificate', '', 'not verified');
+      const uid = certifiedUid(certificate);
+      const serials = serialsOf(chainOf(socket.getPeerCertificate(true)));
+      if (this.options.credentials().revoked.hasAny(serials)) {
+        throw new ProtocolError('device certificate', '', `${uid} is revoked`);
+      }
+      this.options.broker.accept(socket, { address, camera: { uid, serials } });
     } catch (error) {
       socket.on('error', () => {});
       socket.destroy();
@@ -102,15 +103,12 @@ function contextOf({ tls, ca }: Credentials) {
   } as const;
 }
 
-/** As the camera sent it, each with its issuer; Node ends the chain with a certificate that is its own issuer. */
-function chainOf(leaf: PeerCertificate): X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  const seen = new Set<string>();
+/** The certificate and its issuers, as verified; Node ends the chain with a certificate that is its own issuer. */
+function chainOf(leaf: PeerCertificate): PeerCertificate[] {
   type Link = PeerCertificate & { issuerCertificate?: Link };
-  for (let link: Link | undefined = leaf as Link; link?.raw && !seen.has(link.fingerprint256); ) {
-    seen.add(link.fingerprint256);
-    chain.push(new X509Certificate(link.raw));
-    link = link.issuerCertificate;
+  const chain: Link[] = [];
+  for (let link: Link | undefined = leaf as Link; link?.raw && !chain.includes(link); link = link.issuerCertificate) {
+    chain.push(link);
   }
   return chain;
 }

@@ -35,7 +35,7 @@ export class RevocationList {
   }
 }
 
-export function serialsOf(chain: readonly X509Certificate[]): Serial[] {
+export function serialsOf(chain: readonly Pick<X509Certificate, 'raw'>[]): Serial[] {
   return chain.map(({ raw }) => serialOf(raw));
 }
 
