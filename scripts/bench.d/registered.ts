@@ -54,7 +54,7 @@ try {
   await delay(IDLE_MS);
   const idle = ((cpuSeconds([server.pid]) - cpu) / IDLE_MS) * 1000 * 100;
   const full = residentKb(server.pid);
-  const errors = JSON.stringify(report?.errors);
+  const before = { ...report!.errors };
 
   await server.stop();
   await reached('all gone', () => report?.online === 0);
@@ -63,6 +63,7 @@ try {
   const restarted = performance.now();
   await reached('all back', () => report?.online === count);
   const back = performance.now() - restarted;
+  const backCpu = cpuSeconds([server.pid]);
   await delay(5_000);
   const figures = {
     cameras: count,
@@ -74,7 +75,9 @@ try {
     backPerSecond: round(count / (back / 1000)),
     backConnections: report!.connected - connected,
     lost: count - report!.online,
-    firstErrors: errors,
+    /** The server's, for each camera that came back. */
+    backCpuMs: round((backCpu / count) * 1000),
+    errors: JSON.stringify({ before, after: report!.errors }),
   };
   console.log(JSON.stringify(figures));
 } finally {

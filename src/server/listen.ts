@@ -11,10 +11,13 @@ export interface ListenOptions {
   readonly flag: string;
 }
 
+/** Connections that wait to be taken: after a restart all cameras come at once. The kernel may allow fewer. */
+const BACKLOG = 4096;
+
 /** Opens a server's port and answers which one it got. Rejects with an AppError that says what to do. */
 export async function listen(server: Server, { host, port, flag }: ListenOptions): Promise<number> {
   try {
-    server.listen({ port, ...(host && { host }) });
+    server.listen({ port, backlog: BACKLOG, ...(host && { host }) });
     await once(server, 'listening');
   } catch (error) {
     throw new AppError('server.port', explain(error, { host, port, flag }), { cause: error });
