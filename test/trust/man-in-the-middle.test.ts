@@ -14,7 +14,7 @@ import {
   temporaryFolder,
 } from '../support/product.ts';
 import { MediaProxy } from '../support/trust-proxy.ts';
-import { TrustViewer } from '../support/trust-viewer.ts';
+import { endSoon, TrustViewer } from '../support/trust-viewer.ts';
 import { until } from '../support/wait.ts';
 
 /**
@@ -47,6 +47,7 @@ test.after(async () => {
   for (const impostor of impostors) impostor.kill();
   for (const proxy of proxies) proxy.stop();
   await folder.remove();
+  endSoon();
 });
 
 test('the proxy is really in the middle: without an impostor the call runs through it, unreadable', async () => {

@@ -16,7 +16,7 @@ import {
   temporaryFolder,
 } from '../support/product.ts';
 import { requestToken } from '../support/server.ts';
-import { TrustViewer } from '../support/trust-viewer.ts';
+import { endSoon, TrustViewer } from '../support/trust-viewer.ts';
 import { until } from '../support/wait.ts';
 
 /** The door of a real camera: wrong codes, power cuts, used and cancelled invitations, people who were removed. */
@@ -40,6 +40,7 @@ test.after(async () => {
   await camera.stop();
   await server.stop();
   await folder.remove();
+  endSoon();
 });
 
 test('strangers get no word: without a code, with a wrong one, with one of another camera', async () => {

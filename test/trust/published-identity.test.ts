@@ -31,7 +31,7 @@ import {
   trust,
 } from '../support/product.ts';
 import { connectCamera } from '../support/server.ts';
-import { TrustViewer } from '../support/trust-viewer.ts';
+import { endSoon, TrustViewer } from '../support/trust-viewer.ts';
 import { until } from '../support/wait.ts';
 
 /** Published failures of P2P cameras that were about who is who; each test says what it was, and does it to ours. */
@@ -60,6 +60,7 @@ test.after(async () => {
   await camera.stop();
   await server.stop();
   await folder.remove();
+  endSoon();
 });
 
 // The UIDs of iLnkP2P cameras were a prefix and a counter with a check that could be computed: whole ranges of cameras

@@ -23,7 +23,7 @@ import {
   temporaryFolder,
 } from '../support/product.ts';
 import { RecordingLogger } from '../support/recording-logger.ts';
-import { type TrustCall, TrustViewer } from '../support/trust-viewer.ts';
+import { endSoon, type TrustCall, TrustViewer } from '../support/trust-viewer.ts';
 import { until } from '../support/wait.ts';
 
 /** Published failures of cameras that believed what a client said, or handed it to a shell; done to ours. */
@@ -66,6 +66,7 @@ test.after(async () => {
   await camera?.stop();
   await server?.stop();
   await folder.remove();
+  endSoon();
 });
 
 // Dahua: a client that called itself "NetKeyboard" (or came from the loopback address) was not asked for a password.
