@@ -74,6 +74,9 @@ export class Mailbox {
     if (incoming.kind === 'reply') {
       const { to, payload, event, code } = incoming;
       send(to, payload);
+      // After a restart every viewer's first call is one; otherwise somebody replays or a clock is wrong.
+      if (event === 'stale')
+        log.info({ viewer: to }, 'a call of another run or time was answered with the present one');
       if (event === 'greeted' || event === 'paired' || event === 'pairing-refused') note({ event, viewer: to, code });
       return;
     }

@@ -313,7 +313,7 @@ function json(value: unknown): string {
 }
 
 const SIGNED = { alg: 'ES256', typ: SIGNED_TYPE.hello };
-const EC = { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) };
+const EC = { kty: 'EC', crv: 'P-256', x: `${'x'.repeat(42)}w`, y: `${'y'.repeat(42)}w` };
 const SEALED = { alg: 'ECDH-ES', enc: 'A256GCM', typ: 'peercam-sealed+jwe', kid: 'k'.repeat(43), epk: EC };
 const LONG = SECRET.repeat(30);
 

@@ -8,7 +8,7 @@ import { MemoryStore } from './memory-store.ts';
 const test = suite('memory');
 
 const uidOf = (seed: number): Uid => uidFromKeyHash(new Uint8Array(32).fill(seed));
-const key = { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) } as const;
+const key = { kty: 'EC', crv: 'P-256', x: `${'x'.repeat(42)}w`, y: `${'y'.repeat(42)}w` } as const;
 const known = (seed: number, more: Partial<KnownCamera> = {}): KnownCamera => ({
   uid: uidOf(seed),
   key,

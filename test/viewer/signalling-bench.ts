@@ -1,4 +1,4 @@
-import type { Incoming, Refused, Talk } from '#identity/camera-parley.ts';
+import type { Incoming, Refused, ReplyEvent, Talk } from '#identity/camera-parley.ts';
 import { newSigningKey, type SigningKey } from '#identity/keys.ts';
 import { ViewerParley } from '#identity/viewer-parley.ts';
 import type { ToViewer } from '#protocol/message.ts';
@@ -65,6 +65,8 @@ export class SignallingBench {
   readonly suspicions: string[] = [];
   readonly incoming: Exclude<Incoming, { kind: 'reply' }>[] = [];
   readonly refused: Refused[] = [];
+  /** What of the camera's replies gets lost on the way. */
+  lost: ReplyEvent | undefined;
   camera: TestParty;
   private admission: Admission | undefined;
   private working: Promise<void> = Promise.resolve();
@@ -164,8 +166,9 @@ export class SignallingBench {
     this.working = this.working.then(async () => {
       try {
         const incoming = await this.camera.parley.receive(payload);
-        if (incoming.kind === 'reply') this.post.events?.mail(incoming.payload);
-        else this.incoming.push(incoming);
+        if (incoming.kind === 'reply') {
+          if (incoming.event !== this.lost) this.post.events?.mail(incoming.payload);
+        } else this.incoming.push(incoming);
       } catch (error) {
         this.refused.push(error as Refused);
       }

@@ -84,6 +84,19 @@ test('a code that no longer counts is refused in the camera’s words, and not t
   assert.equal(bench.post.published.length, sent);
 });
 
+test('the word of being let in got lost: the viewer asks, and is in', async () => {
+  const bench = await SignallingBench.create({ code: 'label' });
+  bench.lost = 'paired';
+  await bench.start();
+  await until('the camera has let it in', () => bench.camera.list.people.size === 1);
+  await bench.quiet();
+  assert.deepEqual(bench.states, ['pairing']);
+  bench.timer.advance(6000);
+  await bench.admitted('in');
+  assert.ok(bench.rights?.includes('owner'));
+  assert.deepEqual(bench.suspicions, []);
+});
+
 test('whoever is let in already is asked before a code is used', async () => {
   const bench = await SignallingBench.create({ remembered: true, code: 'label' });
   await bench.start();

@@ -236,12 +236,24 @@ export class MqttSignalling implements Signalling {
     const rights = parley.known?.rights;
     const wanted = this.admission.state === 'in' && this.admission.code === 'trying';
     // A label that is scanned once more by one who is on the list already: its code is not needed.
-    if (pairing && (!rights || wanted)) this.post.publish(this.uid, await parley.pair(this.deviceName));
-    else if (rights) this.change(this.atHand(rights));
+    if (pairing && (!rights || wanted)) {
+      this.post.publish(this.uid, await parley.pair(this.deviceName));
+      this.cancelTimers = [this.timer.after(ANSWER_WITHIN_MS, () => void this.askWhetherIn())];
+    } else if (rights) this.change(this.atHand(rights));
     else this.change({ state: 'code-needed' });
   }
 
+  /** The word of being let in may have got lost on the way: whoever is on the list can ask for it. */
+  private async askWhetherIn(): Promise<void> {
+    await this.greet(undefined);
+    const giveUp = () => {
+      if (this.admission.state === 'pairing') this.change({ state: 'silent' });
+    };
+    this.cancelTimers = [this.timer.after(ANSWER_WITHIN_MS, giveUp)];
+  }
+
   private async letIn(rights: readonly Right[]): Promise<void> {
+    this.cancelWaiting();
     this.code = undefined;
     // With the fresh grant the server hands out a relay, which some networks need.
     const renewed = this.post.renew().catch((error: unknown) => console.warn('peercam: a fresh token', error));
