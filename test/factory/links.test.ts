@@ -20,7 +20,9 @@ test.before(async () => {
 test.after(() => line.remove());
 
 test('serial: a shell on a real terminal, which echoes, while the kernel prints in between', async () => {
-  const noise = 'while :; do echo "[   12.345678] usb 1-1: new device"; printf "@peercam {"; sleep 0.02; done &';
+  // Until the terminal is gone.
+  const noise =
+    'while echo "[   12.345678] usb 1-1: new device" && printf "@peercam {"; do sleep 0.02; done 2>/dev/null &';
   await line.peercamctl(line.path('serial-board'), [noise]);
   const console = await TerminalBoard.open(line, 'ttyS9');
   try {
