@@ -25,7 +25,11 @@ test.before(async () => {
   ({ camera, target } = running);
 });
 
-test.after(() => running.stop());
+test.after(async () => {
+  await running.stop();
+  // The WebRTC library's threads keep a process that has nothing left to do for a minute.
+  setTimeout(() => process.exit(), 2_000).unref();
+});
 
 test('500 viewers come and go, and nothing of them stays', async () => {
   // One watches all the time, so that the encoder's own starts and stops do not blur the picture.
