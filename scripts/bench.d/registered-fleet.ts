@@ -100,7 +100,7 @@ class Camera {
   }
 
   private description() {
-    const key = { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) };
+    const key = { kty: 'EC', crv: 'P-256', x: `${'x'.repeat(42)}w`, y: `${'y'.repeat(42)}w` };
     return { firmware: '1.0.0', name: 'Front door', key };
   }
 

@@ -43,7 +43,9 @@ function lineOf(program: string, ...args: string[]): Record<string, number> {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   if (run.status !== 0) throw new Error(`${program} ended with ${run.status ?? run.signal}`);
-  return JSON.parse(run.stdout.trim().split('\n').at(-1)!);
+  const line = run.stdout.trim().split('\n').at(-1)!;
+  process.stderr.write(`\n${program}: ${line}\n`);
+  return JSON.parse(line);
 }
 
 /** Boards a second, as the production line would measure it. */
