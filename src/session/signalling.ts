@@ -120,11 +120,12 @@ export class Signalling {
     }
   }
 
-  /** What the status says has changed (a revocation): it is published again, now or with the next connection. */
+  /** What the status says may have changed (a revocation): then it is published again, now or with the next connection. */
   refreshStatus(): void {
     const client = this.client;
     if (!client || !this.online) return;
-    this.publishStatus(client, { state: 'online', since: this.onlineSince, ...this.selfDescription() }).catch(() => {});
+    const status: Status = { state: 'online', since: this.onlineSince, ...this.selfDescription() };
+    if (JSON.stringify(status) !== this.published) this.publishStatus(client, status).catch(() => {});
   }
 
   /** Says a retained goodbye and disconnects, within a second. `backBy`: when it expects to be back, ms since 1970. */

@@ -315,11 +315,17 @@ export function signallingSuite(name: string, { create, version, hasInsiders }: 
     await until('the new status', () => watcher.statuses.at(-1)!.status.revoked);
     const now = watcher.statuses.at(-1)!.status;
     assert.deepEqual([now.state, now.since, now.revoked], ['online', since, revoked]);
+    const published = watcher.statuses.length;
+    for (let again = 0; again < 5; again++) signalling.refreshStatus();
+    revoked.push(randomThumbprint());
+    signalling.refreshStatus();
+    await until('the next status', () => watcher.statuses.at(-1)!.status.revoked?.length === 2);
+    assert.equal(watcher.statuses.length, published + 1, 'what has not changed is not published again');
     relay.cut();
     await until('the loss is noticed', () => !signalling.connected);
     revoked.push(randomThumbprint());
     signalling.refreshStatus();
-    await until('it is back', () => watcher.statuses.at(-1)!.status.revoked?.length === 2);
+    await until('it is back', () => watcher.statuses.at(-1)!.status.revoked?.length === 3);
     assert.deepEqual(watcher.statuses.at(-1)!.status.revoked, revoked);
   });
 
