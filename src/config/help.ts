@@ -54,7 +54,8 @@ function inFile(setting: Setting): string {
   );
 }
 
-function wrap(text: string, indent: number): string[] {
+/** Text in lines of at most 100 characters, each with so many blanks before it. */
+export function wrap(text: string, indent: number): string[] {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(/\s+/)) {

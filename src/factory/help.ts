@@ -1,6 +1,5 @@
+import { wrap } from '#config/help.ts';
 import type { Command, Option } from './command.ts';
-
-const WIDTH = 100;
 
 /** The text of `peercam-factory --help`. */
 export function programHelp(commands: readonly Command[]): string {
@@ -54,18 +53,4 @@ function optionHelp(name: string, { hint, doc, default: fallback, required, mult
   ];
   const text = notes.length > 0 ? `${doc} (${notes.join('; ')})` : doc;
   return [`  --${name}${hint ? ` ${hint}` : ''}`, ...wrap(text, 6)];
-}
-
-function wrap(text: string, indent: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(/\s+/)) {
-    if (line && indent + line.length + 1 + word.length > WIDTH) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line ? `${line} ${word}` : word;
-    }
-  }
-  return [...lines, line].map((content) => ' '.repeat(indent) + content);
 }

@@ -2,15 +2,14 @@ import { useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { parseSetupCode, type SetupCode } from '#protocol/setup-code.ts';
 import { parseUid, type Uid } from '#protocol/uid.ts';
-import { groupTyped, groupTypedCode, readLabel, symbolsIn } from '../label.ts';
+import { groupTyped, readLabel, symbolsIn } from '../label.ts';
 import { words } from '../words.ts';
-import { problemOfCode } from './code-form.tsx';
+import { CodeField, problemOfCode } from './code-form.tsx';
 import { Icon } from './icon.tsx';
 import { Scanner } from './scanner.tsx';
 import { TypedField } from './typed-field.tsx';
 
 const UID_SYMBOLS = 20;
-const CODE_SYMBOLS = 16;
 
 export interface AddCameraProps {
   /** From an address that named no camera. */
@@ -70,19 +69,7 @@ export function AddCamera({ typed, isRemembered, open, autoFocus = true }: AddCa
           field={uidField}
           autoFocus={autoFocus}
         />
-        {codeWanted && (
-          <TypedField
-            id="code"
-            label={words.code.label}
-            hint={words.code.hint}
-            placeholder="XXXX-XXXX-XXXX-XXXX"
-            group={groupTypedCode}
-            text={code}
-            problem={codeProblem}
-            judge={(text) => (symbolsIn(text) >= CODE_SYMBOLS ? problemOfCode(text) : undefined)}
-            field={codeField}
-          />
-        )}
+        {codeWanted && <CodeField text={code} problem={codeProblem} field={codeField} />}
         <button type="submit" class="button primary wide watch">
           {words.start.watch}
           <Icon name="arrow" />

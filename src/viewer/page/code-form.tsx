@@ -3,7 +3,7 @@ import { useRef } from 'preact/hooks';
 import { parseSetupCode, type SetupCode } from '#protocol/setup-code.ts';
 import { groupTypedCode, symbolsIn } from '../label.ts';
 import { words } from '../words.ts';
-import { TypedField } from './typed-field.tsx';
+import { TypedField, type TypedFieldProps } from './typed-field.tsx';
 
 const CODE_SYMBOLS = 16;
 
@@ -21,22 +21,26 @@ export function CodeForm({ submit }: { readonly submit: (code: SetupCode) => voi
   };
   return (
     <form class="code-form" onSubmit={send} noValidate>
-      <TypedField
-        id="code"
-        label={words.code.label}
-        hint={words.code.hint}
-        placeholder="XXXX-XXXX-XXXX-XXXX"
-        group={groupTypedCode}
-        text={text}
-        problem={problem}
-        judge={(typed) => (symbolsIn(typed) >= CODE_SYMBOLS ? problemOfCode(typed) : undefined)}
-        field={field}
-        autoFocus
-      />
+      <CodeField text={text} problem={problem} field={field} autoFocus />
       <button type="submit" class="button primary wide">
         {words.code.submit}
       </button>
     </form>
+  );
+}
+
+/** The field for the code of a label or an invitation. */
+export function CodeField(props: Pick<TypedFieldProps, 'text' | 'problem' | 'field' | 'autoFocus'>) {
+  return (
+    <TypedField
+      id="code"
+      label={words.code.label}
+      hint={words.code.hint}
+      placeholder="XXXX-XXXX-XXXX-XXXX"
+      group={groupTypedCode}
+      judge={(typed) => (symbolsIn(typed) >= CODE_SYMBOLS ? problemOfCode(typed) : undefined)}
+      {...props}
+    />
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Signal } from '@preact/signals';
 import type { RefObject } from 'preact';
 
-interface TypedFieldProps {
+export interface TypedFieldProps {
   readonly id: string;
   readonly label: string;
   readonly hint: string;
